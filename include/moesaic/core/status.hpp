@@ -1,0 +1,62 @@
+// What a call answers: fine, or which argument was wrong and with which value. No exceptions, no printing, no allocation.
+#pragma once
+
+#include <moesaic/core/macros.hpp>
+
+namespace moesaic::inline MOESAIC_ABI {
+
+enum class errc {
+  ok,
+  null_argument,     // a pointer that is read or written is null
+  misaligned,        // an address or a row stride is not a multiple of `expected` bytes
+  out_of_range,      // a number is above `expected`, or negative
+  shape_mismatch,    // a number of rows, columns, experts … is not `expected`
+  memory_too_small,  // caller-owned memory holds `value` bytes where `expected` are needed
+};
+
+/// The answer of every call that can be given wrong arguments. Converts to true when all is well.
+/// `argument` names the parameter as the declaration spells it (with its member, as in "x.cols") and lives for ever.
+struct [[nodiscard]] status {
+  errc code = errc::ok;
+  char const* argument = "";
+  long long value = 0;
+  long long expected = 0;
+
+  constexpr explicit operator bool() const { return code == errc::ok; }
+};
+
+/// A status as one readable line, at most 191 characters, zero-terminated: "x.cols is 7167, expected 7168".
+struct status_text {
+  char text[192] = {};
+  constexpr char const* c_str() const { return text; }
+};
+
+constexpr status_text describe(status const& s) {
+  status_text out;
+  int at = 0;
+  auto put = [&](char const* c) {
+    for (; *c != '\0' && at < 191; ++c) out.text[at++] = *c;
+  };
+  auto number = [&](long long v) {
+    char digit[24] = {};
+    int n = 0;
+    unsigned long long u = v < 0 ? 0ULL - static_cast<unsigned long long>(v) : static_cast<unsigned long long>(v);
+    do digit[n++] = static_cast<char>('0' + u % 10);
+    while ((u /= 10) != 0);
+    if (v < 0) digit[n++] = '-';
+    while (n > 0 && at < 191) out.text[at++] = digit[--n];
+  };
+  if (s.code == errc::ok) return put("ok"), out;
+  put(s.argument);
+  switch (s.code) {
+    case errc::ok: break;
+    case errc::null_argument: put(" is null"); break;
+    case errc::misaligned: put(" is "), number(s.value), put(", expected a multiple of "), number(s.expected), put(" bytes"); break;
+    case errc::out_of_range: put(" is "), number(s.value), put(", expected 0 to "), number(s.expected); break;
+    case errc::shape_mismatch: put(" is "), number(s.value), put(", expected "), number(s.expected); break;
+    case errc::memory_too_small: put(" holds "), number(s.value), put(" bytes, needed are "), number(s.expected); break;
+  }
+  return out;
+}
+
+}  // namespace moesaic::inline MOESAIC_ABI
