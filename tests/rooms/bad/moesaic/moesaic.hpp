@@ -1,0 +1,2 @@
+#pragma once
+#include <moesaic/cpu/gemm.hpp>
