@@ -1,0 +1,74 @@
+// One multiply-add with one rounding, and one product that stays a product, on every compiler and instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include <moesaic/core/macros.hpp>
+#include <moesaic/num/bits.hpp>
+
+#if defined(__FMA__) || defined(__aarch64__) || defined(__ARM_FEATURE_FMA)
+#define MOESAIC_HAS_FMA 1
+#else
+#define MOESAIC_HAS_FMA 0
+#endif
+
+namespace moesaic::inline MOESAIC_ABI {
+
+namespace detail {
+
+// a*b is exact in double (48 bits). The sum is rounded to odd at 53 bits, after which rounding to 24 bits (or fewer, for a denormal) gives
+// what one rounding would have given: Boldo and Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding to
+// odd", IEEE Trans. Computers 57(4), 2008. Selects, no branches, so loops over it vectorise.
+MOESAIC_INLINE constexpr float fma_software(float a, float b, float c) {
+  double const x = static_cast<double>(a) * static_cast<double>(b);
+  double const y = static_cast<double>(c);
+  double const s = x + y;
+  double const v = s - x;
+  double const error = (x - (s - v)) + (y - v);  // Knuth's two-sum: s + error == x + y exactly; NaN where s is not finite
+  std::uint64_t const u = __builtin_bit_cast(std::uint64_t, s);
+  std::uint64_t const away = (error > 0.0) == (s > 0.0) ? 1u : ~std::uint64_t{0};
+  bool const inexact = (error > 0.0) | (error < 0.0);
+  std::uint64_t const step = (inexact & ((u & 1u) == 0u)) ? away : 0u;
+  return static_cast<float>(__builtin_bit_cast(double, u + step));
+}
+
+}  // namespace detail
+
+/// a*b + c with one rounding, to nearest even; the bits of std::fma for every finite and infinite result. Of a NaN only that it is one is
+/// promised. The instruction where the target has it; elsewhere, and in constant evaluation, `detail::fma_software`.
+MOESAIC_INLINE constexpr float fma(float a, float b, float c) {
+  if (__builtin_is_constant_evaluated()) return detail::fma_software(a, b, c);
+#if defined(__CUDA_ARCH__)
+  return ::__fmaf_ieee_rn(a, b, c);  // keeps denormals even under -ftz=true
+#elif MOESAIC_HAS_FMA || defined(__HIP_DEVICE_COMPILE__)
+  return __builtin_fmaf(a, b, c);
+#else
+  return detail::fma_software(a, b, c);
+#endif
+}
+
+/// a*b, rounded, which no compiler contracts with an addition around it: `product(a, b) + c` has two roundings everywhere.
+MOESAIC_INLINE constexpr float product(float a, float b) {
+  if (__builtin_is_constant_evaluated()) return a * b;
+#if defined(__CUDA_ARCH__)
+  return ::__fmaf_ieee_rn(a, b, -0.0f);
+#elif MOESAIC_HAS_FMA || defined(__HIP_DEVICE_COMPILE__)
+  return __builtin_fmaf(a, b, -0.0f);  // the same value with the same sign of zero
+#else
+  return a * b;  // nothing to contract with
+#endif
+}
+
+namespace detail {
+
+/// a / b, rounded to nearest even also under nvcc's -prec-div=false.
+MOESAIC_INLINE constexpr float quotient(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  if (!__builtin_is_constant_evaluated()) return ::__fdiv_rn(a, b);
+#endif
+  return a / b;
+}
+
+}  // namespace detail
+
+}  // namespace moesaic::inline MOESAIC_ABI
