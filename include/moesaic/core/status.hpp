@@ -12,13 +12,15 @@ enum class errc {
   out_of_range,      // a number is above `expected`, or negative
   shape_mismatch,    // a number of rows, columns, experts … is not `expected`
   memory_too_small,  // caller-owned memory holds `value` bytes where `expected` are needed
+  backend_failed,    // the backend's run time refused the work and gave `value` as its own error code
 };
 
 /// The answer of every call that can be given wrong arguments. Converts to true when all is well.
-/// `argument` names the parameter as the declaration spells it (with its member, as in "x.cols") and lives for ever.
+/// `argument` names the parameter as the declaration spells it, `member` the part of it that is wrong; both live for ever.
 struct [[nodiscard]] status {
   errc code = errc::ok;
   char const* argument = "";
+  char const* member = "";
   long long value = 0;
   long long expected = 0;
 
@@ -48,6 +50,7 @@ constexpr status_text describe(status const& s) {
   };
   if (s.code == errc::ok) return put("ok"), out;
   put(s.argument);
+  if (s.member[0] != '\0') put("."), put(s.member);
   switch (s.code) {
     case errc::ok: break;
     case errc::null_argument: put(" is null"); break;
@@ -55,6 +58,7 @@ constexpr status_text describe(status const& s) {
     case errc::out_of_range: put(" is "), number(s.value), put(", expected 0 to "), number(s.expected); break;
     case errc::shape_mismatch: put(" is "), number(s.value), put(", expected "), number(s.expected); break;
     case errc::memory_too_small: put(" holds "), number(s.value), put(" bytes, needed are "), number(s.expected); break;
+    case errc::backend_failed: put(" failed with the backend's error "), number(s.value); break;
   }
   return out;
 }

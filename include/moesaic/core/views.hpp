@@ -8,8 +8,8 @@
 
 namespace moesaic::inline MOESAIC_ABI {
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-constexpr std::int64_t align_up(std::int64_t a, std::int64_t to) { return ceil_div(a, to) * to; }
+MOESAIC_HD constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+MOESAIC_HD constexpr std::int64_t align_up(std::int64_t a, std::int64_t to) { return ceil_div(a, to) * to; }
 
 /// A row-major matrix [rows, cols] of T (float, bf16, fp16, or const of these). `stride` counts elements from row to row.
 /// Fast paths want 16-byte aligned rows (address and stride); the stages check that.

@@ -1,0 +1,44 @@
+// Which configurations make sense, one named concept a rule, so that a compiler's message names the rule that was broken.
+#pragma once
+
+#include <concepts>
+
+#include <moesaic/config/moe_config.hpp>
+
+namespace moesaic::inline MOESAIC_ABI {
+
+template <class M>
+concept has_moe_config = std::same_as<decltype(M::config), moe_config const>;
+
+template <class M>
+concept hidden_is_a_positive_multiple_of_8 = M::config.hidden > 0 && M::config.hidden % 8 == 0;
+
+template <class M>
+concept inter_is_a_positive_multiple_of_8 = M::config.inter > 0 && M::config.inter % 8 == 0;
+
+template <class M>
+concept shared_inter_is_zero_or_a_multiple_of_8 = M::config.shared_inter >= 0 && M::config.shared_inter % 8 == 0;
+
+template <class M>
+concept groups_divide_the_experts = M::config.experts > 0 && M::config.n_group > 0 && M::config.experts % M::config.n_group == 0;
+
+template <class M>
+concept kept_groups_are_at_most_all_groups = M::config.topk_group > 0 && M::config.topk_group <= M::config.n_group;
+
+template <class M>
+concept top2_sum_needs_two_experts_per_group =
+    M::config.n_group == 1 || M::config.group_score != group_score_fn::top2_sum || M::config.experts / M::config.n_group >= 2;
+
+template <class M>
+concept top_k_fits_into_the_kept_groups = M::config.top_k > 0 &&
+                                          M::config.top_k <= M::config.topk_group*(M::config.experts / M::config.n_group);
+
+template <class M>
+concept norm_eps_is_not_negative = M::config.norm_eps >= 0.0F;
+
+template <class M>
+concept valid_model = has_moe_config<M> && hidden_is_a_positive_multiple_of_8<M> && inter_is_a_positive_multiple_of_8<M> &&
+    shared_inter_is_zero_or_a_multiple_of_8<M> && groups_divide_the_experts<M> && kept_groups_are_at_most_all_groups<M> &&
+    top2_sum_needs_two_experts_per_group<M> && top_k_fits_into_the_kept_groups<M> && norm_eps_is_not_negative<M>;
+
+}  // namespace moesaic::inline MOESAIC_ABI

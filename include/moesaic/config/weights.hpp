@@ -1,0 +1,67 @@
+// Where a layer's weights lie in the caller's memory, as a checkpoint stores them. Nothing here owns or copies.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <moesaic/config/layer.hpp>
+#include <moesaic/core/views.hpp>
+#include <moesaic/num/bf16.hpp>
+
+namespace moesaic::inline MOESAIC_ABI {
+
+/// The same tensor for every expert: either `base + e · stride` elements, or, where `table` is given, one pointer per expert, because a
+/// checkpoint stores each expert as tensors of its own in whatever shard. Single elements may be unaligned only if T is one byte wide.
+template <class T>
+struct expert_array {
+  T const* base = nullptr;
+  std::int64_t stride = 0;
+  T const* const* table = nullptr;
+
+  MOESAIC_HD constexpr T const* operator[](std::int64_t e) const { return table != nullptr ? table[e] : base + e * stride; }
+  MOESAIC_HD constexpr bool is_null() const { return table == nullptr && base == nullptr; }
+};
+
+template <weight_format>
+struct weight_code;
+template <>
+struct weight_code<weight_format::f32> {
+  using type = float;
+};
+template <>
+struct weight_code<weight_format::bf16> {
+  using type = bf16;
+};
+template <>
+struct weight_code<weight_format::e4m3_128x128> {
+  using type = std::uint8_t;
+};
+/// The stored element of a weight format: float, bf16, or a byte holding an E4M3 code.
+template <weight_format F>
+using weight_code_t = typename weight_code<F>::type;
+
+/// Columns (and, for weights, rows) that share one scale. Always 128, also at ragged edges: never to be inferred from a scale grid.
+inline constexpr int scale_block = 128;
+
+/// `experts` matrices W of n rows and k columns, row-major without gaps; y = x Wᵀ. With e4m3_128x128 each has a scale grid
+/// [⌈n/128⌉, ⌈k/128⌉] of fp32, row-major: W[r][c] = code · scale[r/128][c/128] (the checkpoint's `weight_scale_inv`). Other formats
+/// leave `scales` empty. NaN codes 0x7F and 0xFF are not checked for here: loaders do, once.
+template <weight_format F>
+struct weight_matrices {
+  int experts = 0;
+  std::int64_t n = 0, k = 0;
+  expert_array<weight_code_t<F>> codes{};
+  expert_array<float> scales{};
+};
+
+/// All weights of one MoE layer: router [E, H], correction bias fp32 [E] (null unless config.bias), gate and up [E][I, H], down [E][H, I],
+/// and the shared expert's three with one "expert" each (left empty if config.shared_inter is 0).
+template <class L>
+struct layer_weights {
+  weight_matrices<L::policy.router> router{};
+  float const* bias = nullptr;
+  weight_matrices<L::policy.weights> gate{}, up{}, down{};
+  weight_matrices<L::policy.weights> shared_gate{}, shared_up{}, shared_down{};
+};
+
+}  // namespace moesaic::inline MOESAIC_ABI

@@ -1,0 +1,62 @@
+// The CPU backend on the caller's own threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <moesaic/core/status.hpp>
+#include <moesaic/cpu/gemm.hpp>
+#include <moesaic/cpu/pack.hpp>
+#include <moesaic/cpu/pool.hpp>
+#include <moesaic/semantics/group.hpp>
+
+namespace moesaic::inline MOESAIC_ABI::cpu {
+
+/// The context of the CPU backend: `cpu::on{threads}` for any pool. Holds a reference, copies freely, owns nothing. Row-wise stages run one
+/// row per call with the serial group, so their bits are the reference's.
+template <pool P>
+struct on {
+  P& threads;
+
+  explicit on(P& p) : threads(p) {}
+
+  template <weight_format F>
+  using prepared_matrices = packed_matrices<F>;
+
+  /// f(group, i, scratch) for each i in [0, n), in at most 64 pieces for the pool.
+  template <class F>
+  status launch(std::int64_t n, F const& f) const {
+    std::int64_t const pieces = n < 64 ? n : 64;
+    threads.parallel_for(pieces, [&](std::int64_t p) {
+      typename F::scratch scratch;
+      for (std::int64_t i = n * p / pieces; i < n * (p + 1) / pieces; ++i) f(serial_group{}, i, scratch);
+    });
+    return {};
+  }
+
+  template <weight_format F>
+  std::size_t prepared_bytes(weight_matrices<F> const& w) const {
+    packed_matrices<F> const shape{w.experts, w.n, w.k};
+    return shape.code_bytes() + shape.scale_bytes();
+  }
+
+  /// Packs into `to_memory`; `from` may be freed afterwards.
+  template <weight_format F>
+  status prepare(weight_matrices<F> const& from, memory to_memory, packed_matrices<F>& to) const {
+    to = {from.experts, from.n, from.k};
+    auto* const bytes = static_cast<std::byte*>(to_memory.data);
+    to.codes = reinterpret_cast<weight_code_t<F>*>(bytes);
+    to.scales = reinterpret_cast<float*>(bytes + to.code_bytes());
+    pack(threads, from, to);
+    return {};
+  }
+
+  template <class Rows, weight_format F>
+  status grouped_gemm(gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int32_t const* expert_offsets,
+                      matrix_view<float> out) const {
+    cpu::grouped_gemm(threads, a, w, expert_offsets, out);
+    return {};
+  }
+};
+
+}  // namespace moesaic::inline MOESAIC_ABI::cpu

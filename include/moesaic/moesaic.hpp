@@ -1,0 +1,14 @@
+// The front door: configurations, models, the hand-off types, every stage, and the reference backend. No dependency.
+#pragma once
+
+#include <moesaic/config/layer.hpp>
+#include <moesaic/config/models.hpp>
+#include <moesaic/config/weights.hpp>
+#include <moesaic/core/status.hpp>
+#include <moesaic/core/views.hpp>
+#include <moesaic/pipeline/forward.hpp>
+#include <moesaic/pipeline/prepare.hpp>
+#include <moesaic/pipeline/stages.hpp>
+#include <moesaic/reference/on.hpp>
+#include <moesaic/semantics/handoff.hpp>
+#include <moesaic/version.hpp>

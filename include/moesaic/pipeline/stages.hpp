@@ -1,0 +1,202 @@
+// The stages of an MoE layer, each on its own, for engines that replace some of them. Every function checks its arguments, runs on any
+// backend, and leaves allocation, synchronisation and threads to the caller.
+//
+//   route → make_dispatch_map → permute (+ quantize) → grouped_gemm → activation (+ quantize) → grouped_gemm → unpermute
+//
+// T tokens, E experts, K experts a token, H hidden, I inner width. Matrices that kernels stream are row-major with 16-byte aligned rows.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include <moesaic/pipeline/arena.hpp>
+#include <moesaic/pipeline/backend.hpp>
+#include <moesaic/pipeline/check.hpp>
+#include <moesaic/pipeline/prepare.hpp>
+#include <moesaic/semantics/activation.hpp>
+#include <moesaic/semantics/combine.hpp>
+#include <moesaic/semantics/dispatch.hpp>
+#include <moesaic/semantics/permute.hpp>
+#include <moesaic/semantics/quantize.hpp>
+#include <moesaic/semantics/select_experts.hpp>
+
+namespace moesaic::inline MOESAIC_ABI {
+
+/// Experts and weights from given router logits fp32 [T, E]. `bias`: fp32 [E], null unless the model has one. Rules and treatment of
+/// NaN: semantics/select_experts.hpp. Exact: the same bits on every backend.
+template <class L, backend B>
+status route_from_logits(B const& ctx, matrix_view<float const> logits, float const* bias, topk_choice out) {
+  if (status const s = check::first_error(check::matrix("logits", logits, logits.rows, L::config.experts),
+                                          check::slots("logits", "rows", logits.rows, L::config.top_k),
+                                          check::not_null("bias", "", L::config.bias && bias == nullptr),
+                                          check::choice("out", out, logits.rows, L::config.top_k));
+      !s || logits.rows == 0)
+    return s;
+  return ctx.launch(logits.rows, select_experts<L>{logits, bias, out});
+}
+
+namespace detail {
+
+/// x as fp32 rows: itself, or widened exactly into `buffer` [T, H].
+template <class X, backend B>
+status widen(B const& ctx, matrix_view<X const> x, float* buffer, f32_rows& rows) {
+  if constexpr (std::same_as<X, float>) {
+    rows = x;
+    return {};
+  } else {
+    matrix_view<float> const wide(buffer, x.rows, x.cols);
+    rows = wide;
+    return ctx.launch(x.rows, widen_row<X, activation_format::f32>{x, wide});
+  }
+}
+
+template <class L, backend B>
+status route_rows(B const& ctx, f32_rows x, prepared_weights<B, L> const& weights, float* logits, topk_choice out) {
+  matrix_view<float> const z(logits, x.rows, L::config.experts);
+  if (status const s = ctx.grouped_gemm(gemm_input{x}, weights.router, nullptr, z); !s) return s;
+  return ctx.launch(x.rows, select_experts<L>{z, weights.bias, out});
+}
+
+}  // namespace detail
+
+/// Bytes of scratch that route() needs for T tokens.
+template <class L>
+std::size_t route_bytes(std::int64_t tokens) {
+  arena a;
+  a.take<float>(tokens * L::config.experts);
+  a.take<float>(tokens * L::config.hidden);
+  return a.used();
+}
+
+/// The router: logits = x · W_routerᵀ with fp32 products and sums, then route_from_logits. x [T, H] of f32, bf16 or fp16. Scratch: 64-byte
+/// aligned, route_bytes<L>(T). The logits' bits are one backend's and one instruction set's; a token's never depend on its batch.
+template <class L, backend B, class X>
+status route(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& weights, memory scratch, topk_choice out) {
+  using element = std::remove_const_t<X>;
+  if (status const s = check::first_error(check::rows_of_16_bytes("x", x, x.rows, L::config.hidden),
+                                          check::slots("x", "rows", x.rows, L::config.top_k),
+                                          check::choice("out", out, x.rows, L::config.top_k),
+                                          check::caller_memory("scratch", scratch, route_bytes<L>(x.rows)));
+      !s || x.rows == 0)
+    return s;
+  arena a(scratch);
+  float* const logits = a.take<float>(x.rows * L::config.experts);
+  f32_rows rows;
+  if (status const s = detail::widen<element>(ctx, x, a.take<float>(x.rows * L::config.hidden), rows); !s) return s;
+  return detail::route_rows<L>(ctx, rows, weights, logits, out);
+}
+
+/// Fills every entry of `map` from choice.ids. An id outside [0, map.experts) means that the slot has no row. Exact and stable; T = 0 gives
+/// offsets of 0.
+template <backend B>
+status make_dispatch_map(B const& ctx, topk_choice choice, dispatch_map map) {
+  if (status const s =
+          check::first_error(check::at_most("choice", "top_k", choice.top_k, 0x7fffffff),
+                             check::slots("choice", "tokens", choice.tokens, choice.top_k),
+                             check::not_null("choice", "ids", choice.tokens > 0 && choice.ids == nullptr),
+                             check::map("map", map, choice.tokens, choice.top_k));
+      !s)
+    return s;
+  return ctx.launch(1, build_dispatch_map{choice.ids, map});
+}
+
+/// out.row(r) = x.row(token of r) for every row of the map; out [T·K, H]. Rows behind expert_offsets[E] are left alone. An exact copy.
+template <backend B, class X>
+status permute(B const& ctx, matrix_view<X> x, dispatch_map map, matrix_view<std::remove_const_t<X>> out) {
+  using element = std::remove_const_t<X>;
+  if (status const s = check::first_error(check::map("map", map, x.rows, map.top_k), check::rows_of_16_bytes("x", x, x.rows, x.cols),
+                                          check::rows_of_16_bytes("out", out, x.rows * map.top_k, x.cols));
+      !s || x.rows == 0)
+    return s;
+  return ctx.launch(out.rows, permute_row<element>{x, map.row_to_slot, map.top_k, out});
+}
+
+/// The same for quantised rows.
+template <backend B, class Scale>
+status permute(B const& ctx, quantized_rows<Scale> x, dispatch_map map, quantized_rows<Scale> out) {
+  if (status const s = check::first_error(check::map("map", map, x.rows, map.top_k), check::quantized("x", x, x.rows, x.cols),
+                                          check::quantized("out", out, x.rows * map.top_k, x.cols));
+      !s || x.rows == 0)
+    return s;
+  return ctx.launch(out.rows, permute_quantized_row<Scale>{x, map.row_to_slot, map.top_k, out});
+}
+
+/// x [rows, cols] of f32, bf16 or fp16 → E4M3 codes with one scale for 128 columns, fp32 or (Scale = u8) UE8M0. Exact.
+template <backend B, class X, class Scale>
+status quantize(B const& ctx, matrix_view<X> x, quantized_rows<Scale> out) {
+  using element = std::remove_const_t<X>;
+  if (status const s = check::first_error(check::rows_of_16_bytes("x", x, x.rows, x.cols), check::quantized("out", out, x.rows, x.cols));
+      !s || x.rows == 0)
+    return s;
+  return ctx.launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<element, Scale>{x, out});
+}
+
+namespace detail {
+inline status check_gemm_rows(f32_rows const& rows, std::int64_t k) { return check::rows_of_16_bytes("a.rows", rows, rows.rows, k); }
+template <class Scale>
+status check_gemm_rows(quantized_rows<Scale> const& rows, std::int64_t k) {
+  return check::quantized("a.rows", rows, rows.rows, k);
+}
+}  // namespace detail
+
+/// out.row(r) = a.row(source of r) · W_eᵀ in fp32, for the rows r in [expert_offsets[e], expert_offsets[e+1]) of every expert e of w.
+/// Null expert_offsets: all rows of out belong to expert 0, which makes it a plain linear layer. a: rows [M, k] sorted by expert, or rows
+/// [T, k] gathered through row_to_slot; f32_rows or quantized_rows. out [≥ M, n]. Scales and order of addition: semantics/gemm.hpp; each
+/// backend states its error against float64. The bits of a row depend on nothing but that row and its expert.
+template <backend B, class Rows, class Prepared>
+status grouped_gemm(B const& ctx, gemm_input<Rows> a, Prepared const& w, std::int32_t const* expert_offsets, matrix_view<float> out) {
+  if (status const s = check::first_error(detail::check_gemm_rows(a.rows, w.k), check::matrix("out", out, out.rows, w.n),
+                                          check::at_most("a", "top_k", a.top_k, 0x7fffffff),
+                                          check::not_null("expert_offsets", "", expert_offsets == nullptr && w.experts > 1));
+      !s)
+    return s;
+  if (a.row_to_slot == nullptr)
+    if (status const s = check::equal("a", "rows", a.rows.rows, out.rows); !s) return s;
+  if (out.rows == 0 || w.experts == 0) return {};
+  return ctx.grouped_gemm(a, w, expert_offsets, out);
+}
+
+/// out = silu(gate) · up in fp32, [rows, I]; out may be gate or up. `row_count`: null, or where the number of leading rows to do stands
+/// (the last entry of expert_offsets). Exact.
+template <activation_format F = activation_format::f32, backend B>
+status activation(B const& ctx, matrix_view<float const> gate, matrix_view<float const> up, matrix_view<float> out,
+                  std::int32_t const* row_count = nullptr) {
+  if (status const s = check::first_error(check::matrix("gate", gate, gate.rows, gate.cols), check::matrix("up", up, gate.rows, gate.cols),
+                                          check::matrix("out", out, gate.rows, gate.cols));
+      !s || gate.rows == 0)
+    return s;
+  return ctx.launch(gate.rows, activate_row<F>{gate, up, row_count, out});
+}
+
+/// The same, quantised straight from fp32 without a rounding in between.
+template <backend B, class Scale>
+status activation(B const& ctx, matrix_view<float const> gate, matrix_view<float const> up, quantized_rows<Scale> out,
+                  std::int32_t const* row_count = nullptr) {
+  if (status const s = check::first_error(check::matrix("gate", gate, gate.rows, gate.cols), check::matrix("up", up, gate.rows, gate.cols),
+                                          check::quantized("out", out, gate.rows, gate.cols));
+      !s || gate.rows == 0)
+    return s;
+  return ctx.launch(gate.rows * ceil_div(gate.cols, scale_block), activate_quantize_rows<Scale>{gate, up, row_count, out});
+}
+
+/// y[t] = Σ_k choice.weights[t, k] · partials[slot_to_row[t, k]] (+ shared[t]) (+ residual[t]), in that order, in fp32, rounded once to y's
+/// type. partials [T·K, H] fp32 in row order; shared [T, H] fp32 and residual [T, H] of y's type may be left out. residual may be y. Exact.
+template <backend B, class Y>
+status unpermute(B const& ctx, matrix_view<float const> partials, dispatch_map map, topk_choice choice, matrix_view<Y> y,
+                 matrix_view<float const> shared = {}, std::type_identity_t<matrix_view<Y const>> residual = {}) {
+  std::int64_t const tokens = y.rows;
+  if (status const s = check::first_error(check::rows_of_16_bytes("y", y, tokens, y.cols), check::map("map", map, tokens, map.top_k),
+                                          check::choice("choice", choice, tokens, map.top_k),
+                                          check::rows_of_16_bytes("partials", partials, tokens * map.top_k, y.cols));
+      !s || tokens == 0)
+    return s;
+  if (shared.data != nullptr)
+    if (status const s = check::rows_of_16_bytes("shared", shared, tokens, y.cols); !s) return s;
+  if (residual.data != nullptr)
+    if (status const s = check::rows_of_16_bytes("residual", residual, tokens, y.cols); !s) return s;
+  return ctx.launch(tokens, combine_row<Y>{partials, map.slot_to_row, choice.weights, map.top_k, shared, residual, y});
+}
+
+}  // namespace moesaic::inline MOESAIC_ABI

@@ -1,0 +1,119 @@
+// Where everything that one forward call needs lies in the caller's workspace.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <moesaic/pipeline/arena.hpp>
+#include <moesaic/pipeline/backend.hpp>
+#include <moesaic/semantics/gemm.hpp>
+#include <moesaic/semantics/handoff.hpp>
+
+namespace moesaic::inline MOESAIC_ABI {
+
+namespace detail {
+
+template <activation_format F>
+struct scale_type {
+  using type = float;
+};
+template <>
+struct scale_type<activation_format::e4m3_1x128_ue8m0> {
+  using type = std::uint8_t;
+};
+template <activation_format F>
+using scale_t = typename scale_type<F>::type;
+
+/// What a GEMM of the layer reads: quantised rows, or fp32 (already rounded to the activation format).
+template <activation_format F>
+struct gemm_rows {
+  using type = f32_rows;
+};
+template <activation_format F>
+  requires(is_quantized(F))
+struct gemm_rows<F> {
+  using type = quantized_rows<scale_t<F>>;
+};
+template <class L>
+using gemm_rows_t = typename gemm_rows<L::policy.activations>::type;
+
+template <activation_format F>
+quantized_rows<scale_t<F>> take_quantized(arena& a, std::int64_t rows, std::int64_t cols) {
+  std::uint8_t* const codes = a.take<std::uint8_t>(rows * cols);
+  return {codes, a.take<scale_t<F>>(ceil_div(cols, scale_block) * align_up(rows, 4)), rows, cols};
+}
+
+/// gate, up and hidden rows of one expert width. Unquantised hidden rows overwrite the gate rows.
+template <activation_format F>
+struct hidden_buffers {
+  matrix_view<float> gate, up;
+  typename gemm_rows<F>::type hidden;
+
+  static hidden_buffers take(arena& a, std::int64_t rows, std::int64_t inter) {
+    hidden_buffers b;
+    b.gate = {a.take<float>(rows * inter), rows, inter};
+    b.up = {a.take<float>(rows * inter), rows, inter};
+    if constexpr (is_quantized(F))
+      b.hidden = take_quantized<F>(a, rows, inter);
+    else
+      b.hidden = b.gate;
+    return b;
+  }
+};
+
+/// The plan. Made from no memory at all it still knows how many bytes it would use.
+template <class L>
+struct forward_plan {
+  static constexpr moe_config c = L::config;
+  static constexpr activation_format format = L::policy.activations;
+
+  float* logits;
+  topk_choice choice;
+  dispatch_map map;
+  float* wide_x;                // x in fp32, unless it is given so
+  matrix_view<float> rounded;   // x as the GEMMs read it, where that is not wide_x
+  gemm_rows_t<L> rows;          // what the first GEMMs read; set by front
+  hidden_buffers<format> routed, shared;
+  matrix_view<float> partials, shared_out;
+
+  static forward_plan take(arena& a, std::int64_t tokens) {
+    std::int64_t const slots = tokens * c.top_k;
+    forward_plan p{};
+    p.logits = a.take<float>(tokens * c.experts);
+    p.choice.ids = a.take<std::int32_t>(slots);
+    p.choice.weights = a.take<float>(slots);
+    p.choice.tokens = tokens;
+    p.choice.top_k = c.top_k;
+    p.map.expert_offsets = a.take<std::int32_t>(c.experts + 1);
+    p.map.row_to_slot = a.take<std::int32_t>(slots);
+    p.map.slot_to_row = a.take<std::int32_t>(slots);
+    p.map.tokens = tokens;
+    p.map.top_k = c.top_k;
+    p.map.experts = c.experts;
+    p.wide_x = a.take<float>(tokens * c.hidden);
+    if constexpr (is_quantized(format))
+      p.rows = take_quantized<format>(a, tokens, c.hidden);
+    else if constexpr (format != activation_format::f32)
+      p.rounded = {a.take<float>(tokens * c.hidden), tokens, c.hidden};
+    p.routed = hidden_buffers<format>::take(a, slots, c.inter);
+    p.partials = {a.take<float>(slots * c.hidden), slots, c.hidden};
+    if constexpr (c.shared_inter > 0) {
+      p.shared = hidden_buffers<format>::take(a, tokens, c.shared_inter);
+      p.shared_out = {a.take<float>(tokens * c.hidden), tokens, c.hidden};
+    }
+    return p;
+  }
+};
+
+}  // namespace detail
+
+/// Bytes of workspace that forward<L> needs for up to max_tokens tokens. Pure. The workspace must be 64-byte aligned and may be shared by
+/// all layers that run one after another; what it holds between calls does not matter.
+template <class L, backend B>
+std::size_t workspace_bytes(B const&, std::int64_t max_tokens) {
+  arena a;
+  detail::forward_plan<L>::take(a, max_tokens);
+  return a.used();
+}
+
+}  // namespace moesaic::inline MOESAIC_ABI
