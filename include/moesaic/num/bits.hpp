@@ -20,6 +20,18 @@ inline constexpr std::uint32_t inf_bits = 0x7F80'0000u;
 /// does not depend on the order of its operands, and is one instruction a lane.
 MOESAIC_INLINE constexpr std::uint32_t abs_bits(float x) { return to_bits(x) & 0x7FFF'FFFFu; }
 
+namespace detail {
+
+// yes ? a : b by a mask. GCC 12 turns some conditional expressions into jumps, which then keep a loop from being vectorised; never this
+// one.
+MOESAIC_INLINE constexpr std::uint32_t pick(bool yes, std::uint32_t a, std::uint32_t b) {
+  std::uint32_t const mask = 0u - static_cast<std::uint32_t>(yes);
+  return (a & mask) | (b & ~mask);
+}
+MOESAIC_INLINE constexpr float pick(bool yes, float a, float b) { return from_bits(pick(yes, to_bits(a), to_bits(b))); }
+
+}  // namespace detail
+
 MOESAIC_INLINE constexpr bool is_nan(float x) { return abs_bits(x) > inf_bits; }
 
 }  // namespace moesaic::inline MOESAIC_ABI

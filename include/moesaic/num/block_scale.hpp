@@ -26,9 +26,9 @@ inline constexpr int block_scale_width = 128;
 MOESAIC_INLINE constexpr float block_scale(float amax) {
   std::uint32_t const a = abs_bits(amax);
   std::uint32_t const least = to_bits(1e-4f);
-  std::uint32_t const finite = a > inf_bits ? least : (a > least ? a : least);
+  std::uint32_t const finite = detail::pick((a > least) & (a <= inf_bits), a, least);
   std::uint32_t const scale = to_bits(detail::quotient(from_bits(finite), e4m3_max));
-  return from_bits(a > inf_bits ? nan_bits : scale);
+  return from_bits(detail::pick(a > inf_bits, nan_bits, scale));
 }
 
 /// The UE8M0 code of the smallest power of two that is not below block_scale(amax); 0xFF for an amax that is infinite or NaN.

@@ -22,8 +22,8 @@ MOESAIC_INLINE constexpr exp_split split_exp(float x) {
   float const magic = 12582912.0f;
   float const shifted = fma(x, 0x1.715476p+0f, magic);
   float const n = shifted - magic;
-  float const high = fma(n, -0x1.62e430p-1f, x);    // exact
-  float const r = fma(n, 0x1.05c610p-29f, high);    // ln2 = 0x1.62e430p-1 - 0x1.05c610p-29, to 2^-54
+  float const high = fma(n, -0x1.62e430p-1f, x);  // exact
+  float const r = fma(n, 0x1.05c610p-29f, high);  // ln2 = 0x1.62e430p-1 - 0x1.05c610p-29, to 2^-54
   return {to_bits(shifted) - to_bits(magic), r, fma(n, 0x1.05c610p-29f, high - r)};
 }
 
@@ -53,24 +53,66 @@ MOESAIC_INLINE constexpr float exp_finite(float x) {
 /// e^x.
 MOESAIC_INLINE constexpr float exp(float x) {
   float const largest = 0x1.62e42ep+6f;  // above it the result rounds to infinity
-  float const below = x < largest ? x : largest;
-  float const y = detail::exp_finite(below > -104.0f ? below : -104.0f);
-  std::uint32_t const high = x > largest ? inf_bits : to_bits(y);
-  return from_bits(is_nan(x) ? nan_bits : high);
+  float const below = detail::pick(x < largest, x, largest);
+  float const y = detail::exp_finite(detail::pick(below > -104.0f, below, -104.0f));
+  std::uint32_t const high = detail::pick(x > largest, inf_bits, to_bits(y));
+  return from_bits(detail::pick(is_nan(x), nan_bits, high));
 }
 
 /// 1 / (1 + e^-x), accurate relative to the result for very negative x too, where it is e^x.
 MOESAIC_INLINE constexpr float sigmoid(float x) {
   std::uint32_t const a = abs_bits(x);
-  float const e = detail::exp_finite(a < to_bits(104.0f) ? -from_bits(a) : -104.0f);
-  float const above = x < 0.0f ? e : 1.0f;
+  float const e = detail::exp_finite(-from_bits(detail::pick(a < to_bits(104.0f), a, to_bits(104.0f))));
+  float const above = detail::pick(x < 0.0f, e, 1.0f);
   float const below = 1.0f + e;
   float const lost = e - (below - 1.0f);  // exactly what that addition rounded away
   float const q = detail::quotient(above, below);
-  float const reciprocal = x < 0.0f ? 1.0f - q : q;  // of `below`, nearly
+  float const reciprocal = detail::pick(x < 0.0f, 1.0f - q, q);  // of `below`, nearly
   float const rest = fma(-q, lost, fma(-q, below, above));
   float const y = fma(rest, reciprocal, q);
-  return from_bits(a > inf_bits ? nan_bits : to_bits(y));
+  return from_bits(detail::pick(a > inf_bits, nan_bits, to_bits(y)));
+}
+
+/// log(1 + x).
+MOESAIC_INLINE constexpr float log1p(float x) {
+  float const v = detail::pick((x > -1.0f) & (x <= 0x1.fffffep+127f), x, 0.0f);
+  // 1 + v = 2^k (1 + f) with f in [-0.25, 0.5], f rounded once: 2^-k is exact, and so is 2^-k - 1 for every k that leaves v a say.
+  std::uint32_t const k = (to_bits(1.0f + v) - to_bits(0.75f)) & 0xFF80'0000u;  // in the place of the exponent, two's complement
+  float const k_float = static_cast<float>(static_cast<std::int32_t>(k)) * 0x1p-23f;
+  float const four_over = from_bits(to_bits(4.0f) - k);  // 4 / 2^k, which is never denormal
+  float const f = detail::pick(k == 0u, v, fma(four_over, v * 0.25f, fma(four_over, 0.25f, -1.0f)));
+  float q = -0x1.7b1caep-5f;
+  q = fma(q, f, 0x1.b23702p-4f);
+  q = fma(q, f, -0x1.0e6fa4p-3f);
+  q = fma(q, f, 0x1.286c12p-3f);
+  q = fma(q, f, -0x1.54d6d4p-3f);
+  q = fma(q, f, 0x1.996722p-3f);
+  q = fma(q, f, -0x1.000082p-2f);
+  q = fma(q, f, 0x1.5555acp-2f);
+  q = fma(q, f, -0.5f);
+  float const p = fma(f * f, q, f);
+  float const y = detail::pick(k == 0u, p, fma(k_float, 0x1.62e430p-1f, p));
+  std::uint32_t const low = detail::pick(x == -1.0f, 0xFF80'0000u, to_bits(y));
+  std::uint32_t const high = detail::pick(to_bits(x) == inf_bits, inf_bits, low);
+  return from_bits(detail::pick((x < -1.0f) | is_nan(x), nan_bits, high));
+}
+
+/// The hyperbolic tangent.
+MOESAIC_INLINE constexpr float tanh(float x) {
+  std::uint32_t const a = abs_bits(x);
+  float const v = from_bits(detail::pick(a < to_bits(10.0f), a, to_bits(10.0f)));  // from 9.02 on the result rounds to 1
+  // Below 0.625: v + v^3 T(v^2).
+  float const z = v * v;
+  float t = -0x1.750ce4p-8f;
+  t = fma(t, z, 0x1.51f8cep-6f);
+  t = fma(t, z, -0x1.b835a4p-5f);
+  t = fma(t, z, 0x1.1106f6p-3f);
+  t = fma(t, z, -0x1.555532p-2f);
+  float const small = fma(v * z, t, v);
+  // Above: 1 - 2 / (e^2v + 1).
+  float const large = fma(-2.0f, detail::quotient(1.0f, detail::exp_finite(2.0f * v) + 1.0f), 1.0f);
+  std::uint32_t const y = to_bits(detail::pick(v < 0.625f, small, large)) | (to_bits(x) & 0x8000'0000u);
+  return from_bits(detail::pick(a > inf_bits, nan_bits, y));
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI

@@ -17,8 +17,9 @@ namespace moesaic::inline MOESAIC_ABI {
 namespace detail {
 
 // a*b is exact in double (48 bits). The sum is rounded to odd at 53 bits, after which rounding to 24 bits (or fewer, for a denormal) gives
-// what one rounding would have given: Boldo and Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding to
-// odd", IEEE Trans. Computers 57(4), 2008. Selects, no branches, so loops over it vectorise.
+// what one rounding would have given: Boldo and Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding
+// to odd", IEEE Trans. Computers 57(4), 2008. Integer masks and no comparisons, so that loops over it vectorise with no
+// more than SSE2.
 MOESAIC_INLINE constexpr float fma_software(float a, float b, float c) {
   double const x = static_cast<double>(a) * static_cast<double>(b);
   double const y = static_cast<double>(c);
@@ -26,9 +27,12 @@ MOESAIC_INLINE constexpr float fma_software(float a, float b, float c) {
   double const v = s - x;
   double const error = (x - (s - v)) + (y - v);  // Knuth's two-sum: s + error == x + y exactly; NaN where s is not finite
   std::uint64_t const u = __builtin_bit_cast(std::uint64_t, s);
-  std::uint64_t const away = (error > 0.0) == (s > 0.0) ? 1u : ~std::uint64_t{0};
-  bool const inexact = (error > 0.0) | (error < 0.0);
-  std::uint64_t const step = (inexact & ((u & 1u) == 0u)) ? away : 0u;
+  std::uint64_t const e = __builtin_bit_cast(std::uint64_t, error);
+  std::uint64_t const inexact = ((e << 1) | (std::uint64_t{0} - (e << 1))) >> 63;                     // 1 where error is not ±0
+  std::uint64_t const finite = (((u & 0x7FFF'FFFF'FFFF'FFFFu) + 0x0010'0000'0000'0000u) >> 63) ^ 1u;  // 1 where s is
+  std::uint64_t const inward = (u ^ e) >> 63;  // 1 where the exact sum is nearer to zero than s
+  std::uint64_t const off = inexact & finite & (~u & 1u);
+  std::uint64_t const step = (std::uint64_t{0} - off) & (std::uint64_t{1} - 2u * inward);  // one away from s where s is even and not exact
   return static_cast<float>(__builtin_bit_cast(double, u + step));
 }
 
@@ -47,7 +51,8 @@ MOESAIC_INLINE constexpr float fma(float a, float b, float c) {
 #endif
 }
 
-/// a*b, rounded, which no compiler contracts with an addition around it: `product(a, b) + c` has two roundings everywhere.
+/// a*b, rounded, and not contracted with an addition around it: `product(a, b) + c` has two roundings on g++, nvcc and clang. (Clang's
+/// -ffp-contract=fast, which is not its default, is the exception: it turns this back into a bare product and contracts that.)
 MOESAIC_INLINE constexpr float product(float a, float b) {
   if (__builtin_is_constant_evaluated()) return a * b;
 #if defined(__CUDA_ARCH__)

@@ -21,9 +21,9 @@ MOESAIC_INLINE constexpr float to_float(fp16 x) {
   // A denormal is m units of 2^-24: placed below the leading one of 2^-14, and that one taken away again, exactly.
   std::uint32_t const denormal = to_bits(from_bits(shifted + (113u << 23)) - from_bits(113u << 23));
   std::uint32_t const normal = shifted + (112u << 23);
-  std::uint32_t const finite = sign | (m < 0x0400u ? denormal : normal);
-  std::uint32_t const special = m > 0x7C00u ? nan_bits : sign | inf_bits;
-  return from_bits(m >= 0x7C00u ? special : finite);
+  std::uint32_t const finite = sign | detail::pick(m < 0x0400u, denormal, normal);
+  std::uint32_t const special = detail::pick(m > 0x7C00u, nan_bits, sign | inf_bits);
+  return from_bits(detail::pick(m >= 0x7C00u, special, finite));
 }
 
 /// Nearest, ties to even; denormals are kept, what rounds past 65504 (from 65520 on) is infinity; every NaN gives 0x7E00.
@@ -33,12 +33,12 @@ MOESAIC_INLINE constexpr fp16 to_fp16(float x) {
   std::uint32_t const a = u & 0x7FFF'FFFFu;
   bool const small = a < (113u << 23);  // below 2^-14
   // The unit of 0.5 is 2^-24, which is the unit of a denormal: the addition rounds to it.
-  std::uint32_t const denormal = to_bits(from_bits(small ? a : 0u) + 0.5f) - to_bits(0.5f);
+  std::uint32_t const denormal = to_bits(from_bits(detail::pick(small, a, 0u)) + 0.5f) - to_bits(0.5f);
   std::uint32_t const normal = (a - (112u << 23) + 0x0FFFu + ((a >> 13) & 1u)) >> 13;
-  std::uint32_t const special = a > inf_bits ? 0x7E00u : 0x7C00u;
-  std::uint32_t const large = a >= 0x477F'F000u ? special : normal;
-  std::uint32_t const h = small ? denormal : large;
-  return {static_cast<std::uint16_t>(a > inf_bits ? h : h | sign)};
+  std::uint32_t const special = detail::pick(a > inf_bits, 0x7E00u, sign | 0x7C00u);
+  std::uint32_t const large = detail::pick(a >= 0x477F'F000u, special, sign | normal);
+  std::uint32_t const h = detail::pick(small, sign | denormal, large);
+  return {static_cast<std::uint16_t>(h)};
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI
