@@ -30,8 +30,8 @@
 #define MOESAIC_ABI v0_1_scalar
 #endif
 
-// The loop that follows carries no dependence through memory between its iterations. (clang checks at run time instead: its own pragma warns
-// wherever it cannot be obeyed.)
+// The loop that follows carries no dependence through memory between its iterations. (clang checks at run time instead: its own pragma
+// warns wherever it cannot be obeyed.)
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
 #define MOESAIC_SIMD _Pragma("GCC ivdep")
 #else

@@ -73,7 +73,8 @@ MOESAIC_INLINE float const* row_block(f32_rows const& rows, std::int64_t r, std:
   return rows.row(r) + first;
 }
 template <class Scale>
-MOESAIC_INLINE float const* row_block(quantized_rows<Scale> const& rows, std::int64_t r, std::int64_t first, std::int64_t k, float* buffer) {
+MOESAIC_INLINE float const* row_block(quantized_rows<Scale> const& rows, std::int64_t r, std::int64_t first, std::int64_t k,
+                                      float* buffer) {
   std::uint8_t const* const code = rows.codes + r * rows.cols + first;
   for (std::int64_t i = 0; i < k; ++i) buffer[i] = e4m3_to_float(code[i]);
   return buffer;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <moesaic/core/status.hpp>
 #include <moesaic/cpu/gemm.hpp>
@@ -12,13 +13,14 @@
 
 namespace moesaic::inline MOESAIC_ABI::cpu {
 
-/// The context of the CPU backend: `cpu::on{threads}` for any pool. Holds a reference, copies freely, owns nothing. Row-wise stages run one
-/// row per call with the serial group, so their bits are the reference's.
-template <pool P>
+/// The context of the CPU backend: `cpu::on{threads}` for any pool. A named pool is held by reference, a temporary one by value (for pools
+/// that are mere handles). Row-wise stages run one row per call with the serial group, so their bits are the reference's.
+template <class P>
+requires pool<std::remove_reference_t<P>>
 struct on {
-  P& threads;
+  P threads;
 
-  explicit on(P& p) : threads(p) {}
+  explicit on(P&& p) : threads(static_cast<P&&>(p)) {}
 
   template <weight_format F>
   using prepared_matrices = packed_matrices<F>;
@@ -58,5 +60,8 @@ struct on {
     return {};
   }
 };
+
+template <class P>
+on(P&&) -> on<P>;
 
 }  // namespace moesaic::inline MOESAIC_ABI::cpu

@@ -17,7 +17,9 @@ struct any_item_function {
 /// p.parallel_for(n, f) calls f(i) once for each i in [0, n), on any thread and in any order, and returns when all calls have; what they
 /// wrote is then visible to the caller. Results never depend on who ran what.
 template <class P>
-concept pool = requires(P& p, detail::any_item_function f) { p.parallel_for(std::int64_t{1}, f); };
+concept pool = requires(P& p, detail::any_item_function f) {
+  p.parallel_for(std::int64_t{1}, f);
+};
 
 /// The caller's own thread.
 struct serial_pool {

@@ -55,8 +55,7 @@ status rows_of_16_bytes(char const* argument, matrix_view<T> const& m, std::int6
 
 inline status caller_memory(char const* argument, memory const& m, std::size_t needed) {
   if (needed == 0) return {};
-  if (m.bytes < needed)
-    return {errc::memory_too_small, argument, "", static_cast<long long>(m.bytes), static_cast<long long>(needed)};
+  if (m.bytes < needed) return {errc::memory_too_small, argument, "", static_cast<long long>(m.bytes), static_cast<long long>(needed)};
   if (m.data == nullptr) return not_null(argument, "data", true);
   return aligned(argument, "data", m.data, 64);
 }

@@ -12,8 +12,8 @@ namespace moesaic::inline MOESAIC_ABI {
 /// What a caller may add to a forward call. Y is the element type of y.
 template <class Y>
 struct forward_extras {
-  topk_choice choice{};          ///< with ids set, the layer's choice is written here instead of into the workspace …
-  bool choice_is_given = false;  ///< … or, with this, read from here: the caller's own router (an id outside [0, E): no expert)
+  topk_choice choice{};             ///< with ids set, the layer's choice is written here instead of into the workspace …
+  bool choice_is_given = false;     ///< … or, with this, read from here: the caller's own router (an id outside [0, E): no expert)
   matrix_view<Y const> residual{};  ///< [T, H], added last; may be y
 };
 
@@ -62,8 +62,7 @@ status down(B const& ctx, hidden_buffers<L::policy.activations> const& b, Prepar
 
 template <class L, class Y, backend B>
 status combine(B const& ctx, forward_plan<L> const& p, matrix_view<Y const> residual, matrix_view<Y> y) {
-  return ctx.launch(y.rows,
-                    combine_row<Y>{p.partials, p.map.slot_to_row, p.choice.weights, L::config.top_k, p.shared_out, residual, y});
+  return ctx.launch(y.rows, combine_row<Y>{p.partials, p.map.slot_to_row, p.choice.weights, L::config.top_k, p.shared_out, residual, y});
 }
 
 }  // namespace detail
@@ -81,10 +80,9 @@ status forward(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& wei
   using element = std::remove_const_t<X>;
   constexpr moe_config c = L::config;
   std::int64_t const tokens = x.rows;
-  if (status const s = check::first_error(
-          check::rows_of_16_bytes("x", x, tokens, c.hidden), check::slots("x", "rows", tokens, c.top_k),
-          check::rows_of_16_bytes("y", y, tokens, c.hidden),
-          check::caller_memory("workspace", workspace, tokens > 0 ? workspace_bytes<L>(ctx, tokens) : 0));
+  if (status const s = check::first_error(check::rows_of_16_bytes("x", x, tokens, c.hidden), check::slots("x", "rows", tokens, c.top_k),
+                                          check::rows_of_16_bytes("y", y, tokens, c.hidden),
+                                          check::caller_memory("workspace", workspace, tokens > 0 ? workspace_bytes<L>(ctx, tokens) : 0));
       !s)
     return s;
   if (extras.choice.ids != nullptr || extras.choice_is_given)

@@ -62,7 +62,7 @@ std::size_t prepared_bytes(B const& ctx, weight_matrices<F> const& shape) {
 template <backend B, weight_format F>
 status prepare(B const& ctx, weight_matrices<F> const& weights, memory to, typename B::template prepared_matrices<F>& out) {
   if (status const s = check::first_error(check::weights("weights", weights, weights.experts, weights.n, weights.k),
-                                   check::caller_memory("to", to, ctx.prepared_bytes(weights)));
+                                          check::caller_memory("to", to, ctx.prepared_bytes(weights)));
       !s)
     return s;
   return ctx.prepare(weights, to, out);
@@ -73,9 +73,9 @@ template <class L, backend B>
 std::size_t prepared_bytes(B const& ctx) {
   layer_weights<L> const w = detail::shapes_of<L>();
   arena a;
-  for (std::size_t const bytes : {ctx.prepared_bytes(w.router), ctx.prepared_bytes(w.gate), ctx.prepared_bytes(w.up),
-                                  ctx.prepared_bytes(w.down), ctx.prepared_bytes(w.shared_gate), ctx.prepared_bytes(w.shared_up),
-                                  ctx.prepared_bytes(w.shared_down)})
+  for (std::size_t const bytes :
+       {ctx.prepared_bytes(w.router), ctx.prepared_bytes(w.gate), ctx.prepared_bytes(w.up), ctx.prepared_bytes(w.down),
+        ctx.prepared_bytes(w.shared_gate), ctx.prepared_bytes(w.shared_up), ctx.prepared_bytes(w.shared_down)})
     a.take<std::byte>(static_cast<std::int64_t>(bytes));
   if (L::config.bias) a.take<float>(L::config.experts);
   return a.used();
@@ -87,16 +87,15 @@ status prepare(B const& ctx, layer_weights<L> const& weights, memory to, prepare
   constexpr moe_config c = L::config;
   constexpr int shared = c.shared_inter > 0 ? 1 : 0;
   constexpr int shared_hidden = shared * c.hidden;
-  if (status const s = check::first_error(
-          check::weights("weights.router", weights.router, 1, c.experts, c.hidden),
-          check::not_null("weights", "bias", c.bias && weights.bias == nullptr),
-          check::weights("weights.gate", weights.gate, c.experts, c.inter, c.hidden),
-          check::weights("weights.up", weights.up, c.experts, c.inter, c.hidden),
-          check::weights("weights.down", weights.down, c.experts, c.hidden, c.inter),
-          check::weights("weights.shared_gate", weights.shared_gate, shared, c.shared_inter, shared_hidden),
-          check::weights("weights.shared_up", weights.shared_up, shared, c.shared_inter, shared_hidden),
-          check::weights("weights.shared_down", weights.shared_down, shared, shared_hidden, c.shared_inter),
-          check::caller_memory("to", to, prepared_bytes<L>(ctx)));
+  if (status const s = check::first_error(check::weights("weights.router", weights.router, 1, c.experts, c.hidden),
+                                          check::not_null("weights", "bias", c.bias && weights.bias == nullptr),
+                                          check::weights("weights.gate", weights.gate, c.experts, c.inter, c.hidden),
+                                          check::weights("weights.up", weights.up, c.experts, c.inter, c.hidden),
+                                          check::weights("weights.down", weights.down, c.experts, c.hidden, c.inter),
+                                          check::weights("weights.shared_gate", weights.shared_gate, shared, c.shared_inter, shared_hidden),
+                                          check::weights("weights.shared_up", weights.shared_up, shared, c.shared_inter, shared_hidden),
+                                          check::weights("weights.shared_down", weights.shared_down, shared, shared_hidden, c.shared_inter),
+                                          check::caller_memory("to", to, prepared_bytes<L>(ctx)));
       !s)
     return s;
 

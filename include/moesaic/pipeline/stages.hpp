@@ -28,10 +28,9 @@ namespace moesaic::inline MOESAIC_ABI {
 /// NaN: semantics/select_experts.hpp. Exact: the same bits on every backend.
 template <class L, backend B>
 status route_from_logits(B const& ctx, matrix_view<float const> logits, float const* bias, topk_choice out) {
-  if (status const s = check::first_error(check::matrix("logits", logits, logits.rows, L::config.experts),
-                                          check::slots("logits", "rows", logits.rows, L::config.top_k),
-                                          check::not_null("bias", "", L::config.bias && bias == nullptr),
-                                          check::choice("out", out, logits.rows, L::config.top_k));
+  if (status const s = check::first_error(
+          check::matrix("logits", logits, logits.rows, L::config.experts), check::slots("logits", "rows", logits.rows, L::config.top_k),
+          check::not_null("bias", "", L::config.bias && bias == nullptr), check::choice("out", out, logits.rows, L::config.top_k));
       !s || logits.rows == 0)
     return s;
   return ctx.launch(logits.rows, select_experts<L>{logits, bias, out});
@@ -75,10 +74,9 @@ std::size_t route_bytes(std::int64_t tokens) {
 template <class L, backend B, class X>
 status route(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& weights, memory scratch, topk_choice out) {
   using element = std::remove_const_t<X>;
-  if (status const s = check::first_error(check::rows_of_16_bytes("x", x, x.rows, L::config.hidden),
-                                          check::slots("x", "rows", x.rows, L::config.top_k),
-                                          check::choice("out", out, x.rows, L::config.top_k),
-                                          check::caller_memory("scratch", scratch, route_bytes<L>(x.rows)));
+  if (status const s = check::first_error(
+          check::rows_of_16_bytes("x", x, x.rows, L::config.hidden), check::slots("x", "rows", x.rows, L::config.top_k),
+          check::choice("out", out, x.rows, L::config.top_k), check::caller_memory("scratch", scratch, route_bytes<L>(x.rows)));
       !s || x.rows == 0)
     return s;
   arena a(scratch);
@@ -92,11 +90,10 @@ status route(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& weigh
 /// offsets of 0.
 template <backend B>
 status make_dispatch_map(B const& ctx, topk_choice choice, dispatch_map map) {
-  if (status const s =
-          check::first_error(check::at_most("choice", "top_k", choice.top_k, 0x7fffffff),
-                             check::slots("choice", "tokens", choice.tokens, choice.top_k),
-                             check::not_null("choice", "ids", choice.tokens > 0 && choice.ids == nullptr),
-                             check::map("map", map, choice.tokens, choice.top_k));
+  if (status const s = check::first_error(check::at_most("choice", "top_k", choice.top_k, 0x7fffffff),
+                                          check::slots("choice", "tokens", choice.tokens, choice.top_k),
+                                          check::not_null("choice", "ids", choice.tokens > 0 && choice.ids == nullptr),
+                                          check::map("map", map, choice.tokens, choice.top_k));
       !s)
     return s;
   return ctx.launch(1, build_dispatch_map{choice.ids, map});

@@ -30,8 +30,7 @@ struct gemm_rows {
   using type = f32_rows;
 };
 template <activation_format F>
-  requires(is_quantized(F))
-struct gemm_rows<F> {
+requires(is_quantized(F)) struct gemm_rows<F> {
   using type = quantized_rows<scale_t<F>>;
 };
 template <class L>
@@ -70,9 +69,9 @@ struct forward_plan {
   float* logits;
   topk_choice choice;
   dispatch_map map;
-  float* wide_x;                // x in fp32, unless it is given so
-  matrix_view<float> rounded;   // x as the GEMMs read it, where that is not wide_x
-  gemm_rows_t<L> rows;          // what the first GEMMs read; set by front
+  float* wide_x;               // x in fp32, unless it is given so
+  matrix_view<float> rounded;  // x as the GEMMs read it, where that is not wide_x
+  gemm_rows_t<L> rows;         // what the first GEMMs read; set by front
   hidden_buffers<format> routed, shared;
   matrix_view<float> partials, shared_out;
 

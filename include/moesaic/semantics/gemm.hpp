@@ -54,8 +54,8 @@ MOESAIC_INLINE constexpr float weight_scale(weight_matrices<F> const& w, std::in
     return 1.0F;
 }
 
-/// Row `r` of a times row n of expert e's matrix: Σ_b scale_a[r, b] · scale_w[n/128, b] · (Σ_{k in block b} a[r, k] · w[n, k]), products and
-/// sums in fp32, columns ascending inside a block of 128, blocks ascending. Scales are 1 where a format has none.
+/// Row `r` of a times row n of expert e's matrix: Σ_b scale_a[r, b] · scale_w[n/128, b] · (Σ_{k in block b} a[r, k] · w[n, k]), products
+/// and sums in fp32, columns ascending inside a block of 128, blocks ascending. Scales are 1 where a format has none.
 template <class Rows, weight_format F>
 MOESAIC_HD float gemm_element(Rows const& a, std::int64_t r, weight_matrices<F> const& w, std::int64_t e, std::int64_t n) {
   weight_code_t<F> const* const code = w.codes[e] + n * w.k;

@@ -30,8 +30,9 @@ struct dispatch_map {
   int experts = 0;
 };
 
-/// Rows quantised to E4M3 in blocks of 128 columns: value = code · scale. `codes` u8 [rows, cols] row-major; `scales` [⌈cols/128⌉][scale_stride]
-/// with scale_stride = rows rounded up to 4: the transposed layout that block-scaled GEMMs load. Scale is float or u8 (UE8M0).
+/// Rows quantised to E4M3 in blocks of 128 columns: value = code · scale. `codes` u8 [rows, cols] row-major; `scales`
+/// [⌈cols/128⌉][scale_stride] with scale_stride = rows rounded up to 4: the transposed layout that block-scaled GEMMs load. Scale is float
+/// or u8 (UE8M0).
 template <class Scale>
 struct quantized_rows {
   std::uint8_t* codes = nullptr;

@@ -19,8 +19,6 @@ MOESAIC_INLINE constexpr std::uint32_t ordered_key(float score) {
 }
 
 /// The score of a key other than no_key; +0 for the key of ±0.
-MOESAIC_INLINE constexpr float score_of(std::uint32_t key) {
-  return from_bits((key >> 31) != 0 ? key & 0x7fffffffU : ~key);
-}
+MOESAIC_INLINE constexpr float score_of(std::uint32_t key) { return from_bits((key >> 31) != 0 ? key & 0x7fffffffU : ~key); }
 
 }  // namespace moesaic::inline MOESAIC_ABI

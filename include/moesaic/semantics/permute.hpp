@@ -47,8 +47,7 @@ struct permute_quantized_row {
     std::uint8_t* const to = out.codes + row * x.cols;
     g.for_each(static_cast<int>(x.cols), [=](int c) { to[c] = from[c]; });
     quantized_rows<Scale> const source = x, target = out;
-    g.for_each(static_cast<int>((x.cols + scale_block - 1) / scale_block),
-               [=](int b) { target.scale(b, row) = source.scale(b, token); });
+    g.for_each(static_cast<int>((x.cols + scale_block - 1) / scale_block), [=](int b) { target.scale(b, row) = source.scale(b, token); });
   }
 };
 

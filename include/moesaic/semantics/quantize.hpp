@@ -25,7 +25,8 @@ struct quantize_scratch {
 };
 
 /// Quantises s.value[0 … width) into block `b` of row `row` of `out`: scale = max(amax, 1e-4) / 448, rounded up to a power of two if Scale
-/// is u8, code = E4M3(value / scale). A NaN or an infinity in the block makes all of the block read back as NaN: the row is lost visibly. The last row also zeroes the scales that pad the row count to a multiple of 4.
+/// is u8, code = E4M3(value / scale). A NaN or an infinity in the block makes all of the block read back as NaN: the row is lost visibly.
+/// The last row also zeroes the scales that pad the row count to a multiple of 4.
 template <class Scale, group G>
 MOESAIC_INLINE void quantize_block(G const& g, quantize_scratch& s, int width, quantized_rows<Scale> const& out, std::int64_t row,
                                    std::int64_t b) {

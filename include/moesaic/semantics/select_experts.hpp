@@ -79,7 +79,8 @@ struct select_experts {
       }
       if constexpr (config.group_score == group_score_fn::top2_sum) {
         // A missing second score counts as −inf, so that a group with one usable expert still stands above a group with none.
-        if (first != no_key) first = ordered_key(score_of(first) + (second != no_key ? score_of(second) : from_bits(0x80000000U | inf_bits)));
+        if (first != no_key)
+          first = ordered_key(score_of(first) + (second != no_key ? score_of(second) : from_bits(0x80000000U | inf_bits)));
       }
       s.group_key[j] = first;
     });
