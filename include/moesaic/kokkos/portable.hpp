@@ -79,7 +79,8 @@ struct portable {
   template <class Functor>
   void run(char const* label, std::int64_t league, Functor const& f) const {
     using policy = typename Functor::team_policy;
-    policy p = team_size > 0 ? policy(exec, league, team_size) : policy(exec, league, Kokkos::AUTO);
+    int const teams = static_cast<int>(league);  // Kokkos counts teams in int; stages stay below 2^31 rows, tiles far below
+    policy p = team_size > 0 ? policy(exec, teams, team_size) : policy(exec, teams, Kokkos::AUTO);
     p.set_scratch_size(0, Kokkos::PerTeam(detail::scratch_bytes<typename Functor::scratch>));
     Kokkos::parallel_for(label, p, f);
   }

@@ -108,10 +108,10 @@ MOESAIC_INLINE constexpr float tanh(float x) {
   t = fma(t, z, -0x1.b835a4p-5f);
   t = fma(t, z, 0x1.1106f6p-3f);
   t = fma(t, z, -0x1.555532p-2f);
-  float const small = fma(v * z, t, v);
+  float const inner = fma(v * z, t, v);
   // Above: 1 - 2 / (e^2v + 1).
-  float const large = fma(-2.0f, detail::quotient(1.0f, detail::exp_finite(2.0f * v) + 1.0f), 1.0f);
-  std::uint32_t const y = to_bits(detail::pick(v < 0.625f, small, large)) | (to_bits(x) & 0x8000'0000u);
+  float const outer = fma(-2.0f, detail::quotient(1.0f, detail::exp_finite(2.0f * v) + 1.0f), 1.0f);
+  std::uint32_t const y = to_bits(detail::pick(v < 0.625f, inner, outer)) | (to_bits(x) & 0x8000'0000u);
   return from_bits(detail::pick(a > inf_bits, nan_bits, y));
 }
 

@@ -31,13 +31,13 @@ MOESAIC_INLINE constexpr fp16 to_fp16(float x) {
   std::uint32_t const u = to_bits(x);
   std::uint32_t const sign = (u >> 16) & 0x8000u;
   std::uint32_t const a = u & 0x7FFF'FFFFu;
-  bool const small = a < (113u << 23);  // below 2^-14
+  bool const tiny = a < (113u << 23);  // below 2^-14
   // The unit of 0.5 is 2^-24, which is the unit of a denormal: the addition rounds to it.
-  std::uint32_t const denormal = to_bits(from_bits(detail::pick(small, a, 0u)) + 0.5f) - to_bits(0.5f);
+  std::uint32_t const denormal = to_bits(from_bits(detail::pick(tiny, a, 0u)) + 0.5f) - to_bits(0.5f);
   std::uint32_t const normal = (a - (112u << 23) + 0x0FFFu + ((a >> 13) & 1u)) >> 13;
   std::uint32_t const special = detail::pick(a > inf_bits, 0x7E00u, sign | 0x7C00u);
   std::uint32_t const large = detail::pick(a >= 0x477F'F000u, special, sign | normal);
-  std::uint32_t const h = detail::pick(small, sign | denormal, large);
+  std::uint32_t const h = detail::pick(tiny, sign | denormal, large);
   return {static_cast<std::uint16_t>(h)};
 }
 
