@@ -16,28 +16,24 @@ namespace detail {
 inline constexpr int lanes = 16;
 inline constexpr int vectors = strip / lanes;
 using f32_lanes = float __attribute__((vector_size(lanes * sizeof(float)), may_alias));
-using u32_lanes = std::uint32_t __attribute__((vector_size(lanes * sizeof(std::uint32_t)), may_alias));
-using u8_lanes = std::uint8_t __attribute__((vector_size(lanes), may_alias));
-using u16_lanes = std::uint16_t __attribute__((vector_size(lanes * sizeof(std::uint16_t)), may_alias));
 
-/// 16 stored weights to fp32, without their scale. E4M3 is decoded by moving exponent and mantissa into place and adding the difference of
-/// the biases; codes with exponent 0 get an implicit one that is subtracted again. So no denormal number ever occurs, and a caller who has
-/// set flush-to-zero gets the same bits. NaN codes decode to ±480.
+/// `count` stored weights to fp32, without their scale. E4M3 is decoded by moving exponent and mantissa into place and adding the
+/// difference of the biases; codes with exponent 0 get an implicit one that is subtracted again. So no denormal number ever occurs, and a
+/// caller who has set flush-to-zero gets the same bits. NaN codes decode to ±480.
 template <weight_format F>
-MOESAIC_INLINE void decode(weight_code_t<F> const* from, float* to) {
-  if constexpr (F == weight_format::f32) {
-    *reinterpret_cast<f32_lanes*>(to) = *reinterpret_cast<f32_lanes const*>(from);
-  } else if constexpr (F == weight_format::bf16) {
-    u32_lanes const bits = __builtin_convertvector(*reinterpret_cast<u16_lanes const*>(from), u32_lanes) << 16;
-    *reinterpret_cast<u32_lanes*>(to) = bits;
-  } else {
-    u32_lanes const code = __builtin_convertvector(*reinterpret_cast<u8_lanes const*>(from), u32_lanes);
-    u32_lanes const magnitude = (code & 0x7fU) << 20;
-    u32_lanes const sign = (code & 0x80U) << 24;
-    u32_lanes const subnormal = reinterpret_cast<u32_lanes>(magnitude < (1U << 23));
-    u32_lanes const shifted = magnitude + (120U << 23) + (subnormal & (1U << 23));
-    f32_lanes const value = reinterpret_cast<f32_lanes>(shifted) - reinterpret_cast<f32_lanes>(subnormal & 0x3c800000U);
-    *reinterpret_cast<u32_lanes*>(to) = reinterpret_cast<u32_lanes>(value) | sign;
+MOESAIC_INLINE void decode(weight_code_t<F> const* from, float* to, std::int64_t count) {
+  MOESAIC_SIMD
+  for (std::int64_t i = 0; i < count; ++i) {
+    if constexpr (F == weight_format::e4m3_128x128) {
+      std::uint32_t const code = from[i];
+      std::uint32_t const magnitude = (code & 0x7fU) << 20;
+      std::uint32_t const subnormal = magnitude < (1U << 23) ? ~0U : 0U;
+      std::uint32_t const shifted = magnitude + (120U << 23) + (subnormal & (1U << 23));
+      float const value = from_bits(shifted) - from_bits(subnormal & (121U << 23));
+      to[i] = from_bits(to_bits(value) | (code & 0x80U) << 24);
+    } else {
+      to[i] = to_float(from[i]);
+    }
   }
 }
 
@@ -94,7 +90,7 @@ void multiply_strip(gemm_input<Rows> const& a, packed_matrices<F> const& w, std:
   for (std::int64_t b = 0; b * scale_block < w.k; ++b) {
     std::int64_t const first = b * scale_block;
     std::int64_t const k = w.k - first < scale_block ? w.k - first : scale_block;
-    for (std::int64_t i = 0; i < k * strip; i += lanes) decode<F>(code + i, panel + i);
+    decode<F>(code, panel, k * strip);
     code += k * strip;
     float weight_scale = 1.0F;
     if constexpr (F == weight_format::e4m3_128x128) weight_scale = w.grid_row(e, s * strip / scale_block)[b];
