@@ -80,6 +80,7 @@ MOESAIC_INLINE float const* row_block(quantized_rows<Scale> const& rows, std::in
 template <tune::cpu_gemm_policy Policy, class Rows, weight_format F>
 void multiply_strip(gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int64_t e, std::int64_t s, std::int64_t first_row,
                     std::int64_t last_row, matrix_view<float> out) {
+  static_assert(Policy.rows > 0 && Policy.panel_rows % Policy.rows == 0, "a panel holds whole register tiles");
   alignas(64) float c[Policy.panel_rows][strip];
   alignas(64) float panel[scale_block * strip];
   float decoded_rows[Policy.rows][scale_block];
