@@ -23,7 +23,9 @@ enum class activation_format {
   e4m3_1x128_ue8m0,  // the same with the scale rounded up to a power of two
 };
 
-constexpr bool is_quantized(activation_format f) { return f == activation_format::e4m3_1x128 || f == activation_format::e4m3_1x128_ue8m0; }
+MOESAIC_HD constexpr bool is_quantized(activation_format f) {
+  return f == activation_format::e4m3_1x128 || f == activation_format::e4m3_1x128_ue8m0;
+}
 
 /// What is not the model's but the deployment's choice.
 struct layer_policy {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <moesaic/core/macros.hpp>
 
@@ -21,7 +22,9 @@ struct matrix_view {
   constexpr matrix_view() = default;
   MOESAIC_HD constexpr matrix_view(T* p, std::int64_t r, std::int64_t c) : data(p), rows(r), cols(c), stride(c) {}
   MOESAIC_HD constexpr matrix_view(T* p, std::int64_t r, std::int64_t c, std::int64_t s) : data(p), rows(r), cols(c), stride(s) {}
-  MOESAIC_HD constexpr operator matrix_view<T const>() const { return {data, rows, cols, stride}; }
+  /// A writable matrix is a readable one.
+  template <class U, class = std::enable_if_t<!std::is_const_v<U> && std::is_same_v<U const, T>>>
+  MOESAIC_HD constexpr matrix_view(matrix_view<U> const& m) : data(m.data), rows(m.rows), cols(m.cols), stride(m.stride) {}
 
   MOESAIC_HD constexpr T* row(std::int64_t r) const { return data + r * stride; }
   MOESAIC_HD constexpr T& operator()(std::int64_t r, std::int64_t c) const { return data[r * stride + c]; }

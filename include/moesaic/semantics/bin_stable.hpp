@@ -29,7 +29,8 @@ MOESAIC_INLINE void bin_stable(G const& g, std::int64_t n, int bins, BinOf const
 
 /// One thread need not look at every item once per bin: it counts, sums and places in n + bins steps.
 template <class BinOf, class Place>
-inline void bin_stable(serial_group const&, std::int64_t n, int bins, BinOf const& bin_of, std::int32_t* offsets, Place const& place) {
+MOESAIC_HD inline void bin_stable(serial_group const&, std::int64_t n, int bins, BinOf const& bin_of, std::int32_t* offsets,
+                                  Place const& place) {
   for (int b = 0; b <= bins; ++b) offsets[b] = 0;
   for (std::int64_t i = 0; i < n; ++i) {
     std::int32_t const b = bin_of(i);
