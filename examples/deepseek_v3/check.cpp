@@ -1,0 +1,63 @@
+#include "check.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace deepseek_v3 {
+
+golden read_golden(std::string const& path, std::string const& name) {
+  std::ifstream file(path);
+  if (!file) throw input_error(path + ": cannot be read");
+  try {
+    nlohmann::json const all = nlohmann::json::parse(file);
+    if (!all.contains(name)) throw input_error(path + ": there is no case '" + name + "'");
+    nlohmann::json const& one = all.at(name);
+    return {one.at("tokens").get<decltype(golden::tokens)>(), one.at("logits").get<decltype(golden::logits)>(),
+            one.at("routing").at("experts_all").get<decltype(golden::experts)>()};
+  } catch (nlohmann::json::exception const& e) {
+    throw input_error(path + ": case '" + name + "': " + e.what());
+  }
+}
+
+agreement compare(golden const& expected, forward_result const& got, std::vector<int> const& tokens) {
+  auto same_size = [](std::size_t a, std::int64_t b, char const* what) {
+    if (static_cast<std::int64_t>(a) != b)
+      throw input_error("the golden case has " + std::to_string(a) + " " + what + ", the model " + std::to_string(b));
+  };
+  if (expected.tokens != tokens) throw input_error("the golden case is about other tokens");
+  same_size(expected.logits.size(), got.tokens, "rows of logits");
+  same_size(expected.experts.size(), got.moe_layers, "layers of experts");
+
+  agreement a{.nmse = 0, .max_error = 0, .tokens = got.tokens, .same_argmax = 0, .choices = got.moe_layers * got.tokens, .same_experts = 0};
+  double error = 0, energy = 0;
+  for (std::int64_t t = 0; t < got.tokens; ++t) {
+    std::vector<double> const& row = expected.logits[static_cast<std::size_t>(t)];
+    same_size(row.size(), got.vocab_size, "logits a token");
+    double largest_error = 0, largest = 0;
+    for (std::size_t v = 0; v < row.size(); ++v) {
+      double const d = std::abs(got.logits_of(t)[v] - row[v]);
+      if (!(d <= largest_error)) largest_error = d;  // lets a NaN through
+      largest = std::max(largest, std::abs(row[v]));
+      error += d * d;
+      energy += row[v] * row[v];
+    }
+    if (!(largest_error / largest <= a.max_error)) a.max_error = largest_error / largest;
+    a.same_argmax += std::ranges::max_element(row) - row.begin() == got.argmax(t);
+  }
+  a.nmse = error / energy;
+
+  std::int32_t const* next = got.experts.data();
+  for (auto const& layer : expected.experts) {
+    same_size(layer.size(), got.tokens, "tokens with experts");
+    for (std::vector<int> const& choice : layer) {
+      same_size(choice.size(), got.top_k, "experts a token");
+      a.same_experts += std::ranges::equal(choice, std::vector<int>(next, next + got.top_k));
+      next += got.top_k;
+    }
+  }
+  return a;
+}
+
+}  // namespace deepseek_v3
