@@ -52,4 +52,7 @@ class checkpoint {
   std::vector<std::string> warnings_;
 };
 
+/// Throws input_error if an E4M3 code is NaN or a scale is not finite: values that kernels never look for again.
+void validate_fp8(tensor const& codes, tensor const& scales);
+
 }  // namespace deepseek_v3

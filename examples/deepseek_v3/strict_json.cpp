@@ -1,0 +1,47 @@
+#include "strict_json.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "checkpoint.hpp"
+
+namespace deepseek_v3 {
+namespace {
+
+/// Parses `text`, refusing keys that are given twice in any object: the DOM alone would keep the last one silently.
+nlohmann::json parse_strictly(std::string const& file, std::string const& text) {
+  std::vector<std::set<std::string>> open;
+  std::string twice;
+  auto watch = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& value) {
+    if (event == nlohmann::json::parse_event_t::object_start) open.emplace_back();
+    if (event == nlohmann::json::parse_event_t::object_end) open.pop_back();
+    if (event == nlohmann::json::parse_event_t::key && !open.back().insert(value.get<std::string>()).second && twice.empty())
+      twice = value.get<std::string>();
+    return true;
+  };
+  nlohmann::json parsed;
+  try {
+    parsed = nlohmann::json::parse(text, watch);
+  } catch (nlohmann::json::exception const& e) {
+    throw input_error(file + ": is not JSON: " + e.what());
+  }
+  if (!twice.empty()) throw input_error(file + ": key '" + twice + "' is given twice");
+  return parsed;
+}
+
+}  // namespace
+
+nlohmann::json read_json(std::filesystem::path const& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw input_error(path.string() + ": cannot be opened: " + std::strerror(errno));
+  std::string const text((std::istreambuf_iterator<char>(in)), {});
+  if (in.bad() || (text.empty() && !in.eof())) throw input_error(path.string() + ": cannot be read");
+  return parse_strictly(path.string(), text);
+}
+
+}  // namespace deepseek_v3
