@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "checkpoint.hpp"
 #include "model_tensors.hpp"
-#include "safetensors.hpp"
 
 namespace deepseek_v3 {
 
