@@ -11,13 +11,13 @@ namespace deepseek_v3 {
 
 /// The oracle's own numbers for one case.
 struct golden {
-  std::vector<int> tokens;
   std::vector<std::vector<double>> logits;             // [tokens][vocab_size]
   std::vector<std::vector<std::vector<int>>> experts;  // [moe_layers][tokens][top_k]
 };
 
-/// Case `name` of the JSON file at `path`: {name: {tokens, logits, routing: {experts_all}}}. Throws input_error.
-golden read_golden(std::string const& path, std::string const& name);
+/// Case `name` of the JSON file at `path`: {name: {tokens, logits, routing: {experts_all}}}. Throws input_error, also if it is not about
+/// `tokens`: before the run, not after it.
+golden read_golden(std::string const& path, std::string const& name, std::vector<int> const& tokens);
 
 struct agreement {
   double nmse;       // Σ (got − expected)² / Σ expected² over all logits
@@ -29,7 +29,7 @@ struct agreement {
   bool good() const { return nmse <= 1e-9 && same_argmax == tokens && same_experts == choices; }
 };
 
-/// Throws input_error unless both ran the same tokens through models of one shape.
-agreement compare(golden const& expected, forward_result const& got, std::vector<int> const& tokens);
+/// Throws input_error unless both are of one shape.
+agreement compare(golden const& expected, forward_result const& got);
 
 }  // namespace deepseek_v3

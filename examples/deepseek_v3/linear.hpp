@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <vector>
 
@@ -33,13 +34,10 @@ class source {
  public:
   source() = default;
   explicit source(std::vector<matrix_tensors> const& experts) {
+    validate(experts);
     for (matrix_tensors const& m : experts) {
       codes_.push_back(aligned_codes_(*m.codes));
-      if constexpr (F == moesaic::weight_format::e4m3_128x128) {
-        // Here rather than when the tensors were found, so that a file larger than memory is read once.
-        validate_fp8(*m.codes, *m.scales);
-        scales_.push_back(aligned_scales_(*m.scales));
-      }
+      if constexpr (F == moesaic::weight_format::e4m3_128x128) scales_.push_back(aligned_scales_(*m.scales));
     }
     if (!experts.empty()) n_ = experts[0].codes->shape[0], k_ = experts[0].codes->shape[1];
   }
@@ -50,6 +48,24 @@ class source {
   }
 
  private:
+  /// Here rather than when the tensors were found, so that a checkpoint larger than memory is read once; and in parallel, because these are
+  /// its first reads from the disk. Complains about the first that is wrong.
+  static void validate(std::vector<matrix_tensors> const& experts) {
+    if constexpr (F == moesaic::weight_format::e4m3_128x128) {
+      std::vector<std::exception_ptr> wrong(experts.size());
+      for_each(static_cast<std::int64_t>(experts.size()), [&](std::int64_t i) {
+        auto const e = static_cast<std::size_t>(i);
+        try {
+          validate_fp8(*experts[e].codes, *experts[e].scales);
+        } catch (...) {
+          wrong[e] = std::current_exception();  // which must not leave a parallel loop
+        }
+      });
+      for (std::exception_ptr const& e : wrong)
+        if (e) std::rethrow_exception(e);
+    }
+  }
+
   using code = moesaic::weight_code_t<F>;
   std::int64_t n_ = 0, k_ = 0;
   std::vector<code const*> codes_;

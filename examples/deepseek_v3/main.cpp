@@ -45,7 +45,7 @@ bool answer(options const& o) {
   std::vector<int> const tokens =
       o.tokens_file.empty() ? parse_tokens(o.tokens, "--tokens", vocab_size) : read_tokens(o.tokens_file, vocab_size);
   std::optional<golden> expected;
-  if (!o.check.empty()) expected = read_golden(o.check, o.check_case);
+  if (!o.check.empty()) expected = read_golden(o.check, o.check_case, tokens);
   std::optional<report_file> report;
   if (!o.report.empty()) report.emplace(o.report);
 
@@ -55,7 +55,7 @@ bool answer(options const& o) {
 
   if (report) report->write(result, tokens);
   print_summary(std::cout, result, o.top);
-  return !expected || print_agreement(compare(*expected, result, tokens));
+  return !expected || print_agreement(compare(*expected, result));
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ void print_summary(std::ostream& out, forward_result const& r, int count) {
 }
 
 report_file::report_file(std::string path) : path_(std::move(path)), partial_(path_ + ".partial"), file_(partial_) {
-  if (!file_) throw input_error(partial_ + ": cannot be written");
+  if (!file_ || std::filesystem::is_directory(path_)) throw input_error(path_ + ": cannot be written");
 }
 
 report_file::~report_file() {
