@@ -31,9 +31,9 @@ constexpr element elements[] = {
 
 struct entry {
   std::string name;
-  std::optional<element> type;
-  std::optional<std::vector<std::uint64_t>> shape;
-  std::optional<std::vector<std::uint64_t>> offsets;
+  element const* type = nullptr;
+  bool has_shape = false, has_offsets = false;
+  std::vector<std::uint64_t> shape, offsets;
 };
 
 /// Receives the header as it is parsed, so that a key given twice is seen (a DOM keeps the last one silently) and depth is bounded by
@@ -48,7 +48,7 @@ class header_reader : public nlohmann::json_sax<nlohmann::json> {
       if (std::find(names_.begin(), names_.end(), k) != names_.end()) return refuse("tensor '" + k + "' is given twice");
       names_.push_back(k);
       current_ = k;
-      if (k != "__metadata__") entries.push_back({k, {}, {}, {}});
+      if (k != "__metadata__") entries.emplace_back().name = k;
       return true;
     }
     key_ = k;
@@ -59,7 +59,7 @@ class header_reader : public nlohmann::json_sax<nlohmann::json> {
     }
     entry const& e = entries.back();
     if (k != "dtype" && k != "shape" && k != "data_offsets") return refuse(at() + "unknown key '" + k + "'");
-    if ((k == "dtype" && e.type) || (k == "shape" && e.shape) || (k == "data_offsets" && e.offsets))
+    if ((k == "dtype" && e.type) || (k == "shape" && e.has_shape) || (k == "data_offsets" && e.has_offsets))
       return refuse(at() + "key '" + k + "' is given twice");
     return true;
   }
@@ -73,27 +73,27 @@ class header_reader : public nlohmann::json_sax<nlohmann::json> {
     if (depth_ == 1 && !in_metadata()) {
       entry const& e = entries.back();
       if (!e.type) return refuse(at() + "dtype is missing");
-      if (!e.shape) return refuse(at() + "shape is missing");
-      if (!e.offsets) return refuse(at() + "data_offsets are missing");
+      if (!e.has_shape) return refuse(at() + "shape is missing");
+      if (!e.has_offsets) return refuse(at() + "data_offsets are missing");
     }
     return true;
   }
   bool start_array(std::size_t) override {
     if (depth_ != 2 || in_metadata() || array_ || key_ == "dtype") return refuse(at() + "an array where none belongs");
     array_ = true;
-    list() = std::vector<std::uint64_t>();
+    (key_ == "shape" ? entries.back().has_shape : entries.back().has_offsets) = true;
     return true;
   }
   bool end_array() override {
     array_ = false;
-    if (key_ == "data_offsets" && list()->size() != 2)
-      return refuse(at() + "data_offsets has " + std::to_string(list()->size()) + " numbers, not 2");
+    if (key_ == "data_offsets" && list().size() != 2)
+      return refuse(at() + "data_offsets has " + std::to_string(list().size()) + " numbers, not 2");
     return true;
   }
   bool number_unsigned(number_unsigned_t v) override {
     if (!array_) return refuse(at() + "a number where none belongs");
-    if (key_ == "shape" && list()->size() == most_dimensions) return refuse(at() + "shape has more than 8 dimensions");
-    list()->push_back(v);
+    if (key_ == "shape" && list().size() == most_dimensions) return refuse(at() + "shape has more than 8 dimensions");
+    list().push_back(v);
     return true;
   }
   bool string(string_t& v) override {
@@ -101,7 +101,7 @@ class header_reader : public nlohmann::json_sax<nlohmann::json> {
     if (depth_ != 2 || array_ || key_ != "dtype") return refuse(at() + "a string where none belongs");
     auto const* const found = std::find_if(std::begin(elements), std::end(elements), [&](element const& e) { return e.name == v; });
     if (found == std::end(elements)) return refuse(at() + "dtype '" + v + "' is unknown");
-    entries.back().type = *found;
+    entries.back().type = found;
     return true;
   }
   bool number_integer(number_integer_t v) override { return refuse(at() + std::to_string(v) + " is not an unsigned integer"); }
@@ -123,7 +123,7 @@ class header_reader : public nlohmann::json_sax<nlohmann::json> {
     if (problem.empty()) problem = std::move(why);
     return false;
   }
-  std::optional<std::vector<std::uint64_t>>& list() { return key_ == "shape" ? entries.back().shape : entries.back().offsets; }
+  std::vector<std::uint64_t>& list() { return key_ == "shape" ? entries.back().shape : entries.back().offsets; }
 
   int depth_ = 0;
   bool array_ = false;
@@ -157,26 +157,25 @@ std::vector<tensor> read_safetensors(std::string const& file, std::span<std::byt
   if (!parsed) refuse(reader.problem.empty() ? "the header is not JSON" : reader.problem);
 
   auto& entries = reader.entries;
-  std::sort(entries.begin(), entries.end(), [](entry const& a, entry const& b) { return *a.offsets < *b.offsets; });
+  std::sort(entries.begin(), entries.end(), [](entry const& a, entry const& b) { return a.offsets < b.offsets; });
   std::span<std::byte const> const data = bytes.subspan(8 + header);
   std::vector<tensor> tensors;
   std::uint64_t end = 0;
   for (entry const& e : entries) {
     std::string const name = "tensor '" + e.name + "': ";
-    std::uint64_t const first = (*e.offsets)[0], last = (*e.offsets)[1];
+    std::uint64_t const first = e.offsets[0], last = e.offsets[1];
     std::string const range = "data_offsets [" + std::to_string(first) + ", " + std::to_string(last) + "]";
     if (last < first) refuse(name + range + " end before they begin");
     if (first < end) refuse(name + range + " overlap the tensor before, which ends at " + std::to_string(end));
     if (first > end) refuse(name + range + " leave a hole after " + std::to_string(end));
-    auto const size = byte_size(*e.shape, e.type->bits);
+    auto const size = byte_size(e.shape, e.type->bits);
     if (!size) refuse(name + "its shape and dtype give no whole number of bytes below 2^64");
     if (*size != last - first)
       refuse(name + range + " hold " + std::to_string(last - first) + " bytes, shape and dtype need " + std::to_string(*size));
     if (last > data.size())
       refuse(name + range + " end behind the file's data, which is " + std::to_string(data.size()) + " bytes long: the file is truncated");
     end = last;
-    tensors.push_back(
-        {e.name, e.type->type, {e.shape->begin(), e.shape->end()}, data.data() + first, static_cast<std::size_t>(*size), file});
+    tensors.push_back({e.name, e.type->type, {e.shape.begin(), e.shape.end()}, data.data() + first, static_cast<std::size_t>(*size), file});
   }
   if (end != data.size())
     refuse("its tensors end at " + std::to_string(end) + " and its data is " + std::to_string(data.size()) + " bytes long");
