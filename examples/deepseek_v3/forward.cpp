@@ -31,6 +31,7 @@ template <class Model>
 class prefill {
   static constexpr model_config const& c = Model::config;
   static constexpr bool has_moe = moe_layers(c) > 0;
+  static_assert(!has_moe || c.moe.hidden == c.hidden_size, "the MoE layers must be as wide as the residual stream");
   static constexpr moesaic::weight_format unquantised =
       c.weights == moesaic::weight_format::f32 ? moesaic::weight_format::f32 : moesaic::weight_format::bf16;
 
