@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -9,7 +10,7 @@ namespace deepseek_v3 {
 
 golden read_golden(std::string const& path, std::string const& name, std::vector<int> const& tokens) {
   std::ifstream file(path);
-  if (!file) throw input_error(path + ": cannot be read");
+  if (!file || std::filesystem::is_directory(path)) throw input_error(path + ": cannot be read");
   try {
     nlohmann::json const all = nlohmann::json::parse(file);
     if (!all.contains(name)) throw input_error(path + ": there is no case '" + name + "'");

@@ -73,8 +73,8 @@ int main(int argc, char** argv) {
   CLI::Option* const name = app.add_option("--case", o.check_case, "the case in that file")->needs(check);
   check->needs(name);
   app.add_option("--report", o.report, "JSON file to write: logits, experts, times");
-  app.add_option("--top", o.top, "how many next tokens to print")->capture_default_str()->check(CLI::NonNegativeNumber);
-  app.add_option("--threads", o.threads, "threads, 0 for all")->capture_default_str()->check(CLI::NonNegativeNumber);
+  app.add_option("--top", o.top, "how many next tokens to print")->capture_default_str()->check(CLI::Range(0, 1000));
+  app.add_option("--threads", o.threads, "threads, 0 for all")->capture_default_str()->check(CLI::Range(0, 1024));
   try {
     app.parse(argc, argv);
     return deepseek_v3::answer(o) ? 0 : 1;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -29,9 +30,8 @@ std::vector<int> parse_tokens(std::string const& text, std::string const& where,
 
 std::vector<int> read_tokens(std::string const& path, int vocab_size) {
   std::ifstream file(path, std::ios::binary);
-  std::string const text{std::istreambuf_iterator<char>(file), {}};
-  if (!file) throw input_error(path + ": cannot be read");
-  return parse_tokens(text, path, vocab_size);
+  if (!file || std::filesystem::is_directory(path)) throw input_error(path + ": cannot be read");
+  return parse_tokens({std::istreambuf_iterator<char>(file), {}}, path, vocab_size);
 }
 
 }  // namespace deepseek_v3
