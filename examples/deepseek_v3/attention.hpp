@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -36,14 +37,15 @@ struct attend {
 
   void run() const {
     int const tokens = static_cast<int>(q.rows);
-    Kokkos::parallel_for(policy(tokens * heads, 1).set_scratch_size(1, Kokkos::PerTeam(scratch::shmem_size(q.rows))), *this);
+    Kokkos::parallel_for(
+        policy(tokens * heads, 1).set_scratch_size(1, Kokkos::PerTeam(scratch::shmem_size(static_cast<std::size_t>(q.rows)))), *this);
   }
 
   /// Queries of one head follow each other, because they read the same keys.
   void operator()(typename policy::member_type const& member) const {
     int const tokens = static_cast<int>(q.rows);
     int const head = member.league_rank() / tokens, t = member.league_rank() % tokens;
-    scratch const p(member.team_scratch(1), q.rows);
+    scratch const p(member.team_scratch(1), static_cast<std::size_t>(q.rows));
     moesaic::serial_group const one;  // its sum has a fixed order and still vectorises
 
     float const* const q_nope = q.row(t) + head * (nope + rope);
