@@ -37,10 +37,11 @@ nlohmann::json parse_strictly(std::string const& file, std::string const& text) 
 }  // namespace
 
 nlohmann::json read_json(std::filesystem::path const& path) {
+  if (std::filesystem::is_directory(path)) throw input_error(path.string() + ": is a directory");
   std::ifstream in(path, std::ios::binary);
   if (!in) throw input_error(path.string() + ": cannot be opened: " + std::strerror(errno));
   std::string const text((std::istreambuf_iterator<char>(in)), {});
-  if (in.bad() || (text.empty() && !in.eof())) throw input_error(path.string() + ": cannot be read");
+  if (in.bad()) throw input_error(path.string() + ": cannot be read");
   return parse_strictly(path.string(), text);
 }
 
