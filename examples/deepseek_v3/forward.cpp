@@ -1,7 +1,8 @@
 // The one file that is compiled for a model. Everything is fp32 between the weights: the library's reference mode.
 //
-// Weights are loaded and packed for one half of a layer at a time, and freed when it has run. A single pass over a prompt needs no more,
-// and so the memory is that of the largest half layer: 11.5 GB for the 671B model.
+// Weights are loaded and packed for one half of a layer at a time, and freed when it has run. A single pass over a prompt needs no more:
+// that is how 671B parameters fit a small machine, whose memory must hold the packed experts of one layer, 11.3 GB, and the activations.
+// The mapped files count as cache, which the system drops when it needs to.
 #include "forward.hpp"
 
 #include <algorithm>
@@ -25,6 +26,25 @@ constexpr int moe_layers(model_config const& c) {
   for (int l = 0; l < c.num_hidden_layers; ++l) n += c.is_moe_layer(l) ? 1 : 0;
   return n;
 }
+
+class stopwatch {
+ public:
+  stopwatch(std::vector<stage_time>& timings, char const* stage) : timings_(timings), stage_(stage) {}
+  stopwatch(stopwatch const&) = delete;
+  stopwatch& operator=(stopwatch const&) = delete;
+  ~stopwatch() {
+    Kokkos::fence();
+    auto known = std::ranges::find(timings_, stage_, &stage_time::stage);
+    if (known == timings_.end()) known = timings_.insert(known, {stage_, 0.0});
+    known->seconds += std::chrono::duration<double>(clock::now() - start_).count();
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+  std::vector<stage_time>& timings_;
+  char const* stage_;
+  clock::time_point start_ = clock::now();
+};
 
 /// One prefill pass of Model.
 template <class Model>
@@ -57,26 +77,11 @@ class prefill {
   }
 
  private:
+  /// f(), its time added to the stage's.
   template <class F>
   auto timed(char const* stage, F const& f) {
-    auto const start = std::chrono::steady_clock::now();
-    auto const stop = [&] {
-      Kokkos::fence();
-      double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      auto const known = std::ranges::find(r_.timings, stage, &stage_time::stage);
-      if (known != r_.timings.end())
-        known->seconds += seconds;
-      else
-        r_.timings.push_back({stage, seconds});
-    };
-    if constexpr (std::is_void_v<decltype(f())>) {
-      f();
-      stop();
-    } else {
-      auto loaded = f();
-      stop();
-      return loaded;
-    }
+    stopwatch const until_return(r_.timings, stage);
+    return f();
   }
 
   void embed(matrix const& h) {
