@@ -1,4 +1,4 @@
-// The table of routers covers what it says it covers.
+// The table of routers covers what it says it covers, and so do the numbers of tokens that its rows meet.
 #include "configurations.hpp"
 
 #include <gtest/gtest.h>
@@ -8,6 +8,8 @@
 #include <set>
 #include <tuple>
 #include <vector>
+
+#include "patterns.hpp"
 
 namespace {
 
@@ -64,6 +66,17 @@ TEST(configurations, are_at_most_60_and_cover_every_valid_pair) {
   EXPECT_LE(router_count, 60);
   EXPECT_EQ(wanted, found);
   std::printf("[ covering ] %d routers, %zu pairs of %zu\n", router_count, found.size(), wanted.size());
+}
+
+TEST(configurations, meet_every_pattern_and_every_number_of_tokens_and_so_does_every_pattern) {
+  std::set<std::pair<int, std::int64_t>> router_tokens, pattern_tokens;
+  for (int r = 0; r < router_count; ++r)
+    for (int p = 0; p < pattern_count; ++p) {
+      router_tokens.emplace(r, tokens_of(r, pattern{p}));
+      pattern_tokens.emplace(p, tokens_of(r, pattern{p}));
+    }
+  EXPECT_EQ(router_tokens.size(), static_cast<std::size_t>(router_count) * std::size(token_counts));
+  EXPECT_EQ(pattern_tokens.size(), static_cast<std::size_t>(pattern_count) * std::size(token_counts));
 }
 
 }  // namespace

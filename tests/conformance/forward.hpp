@@ -232,7 +232,7 @@ void run_forward_case(F const& f) {
   SCOPED_TRACE(forward_case<Model>::name());
   static forward_case<Model> c;  // made once for all tests
   f(c, Model{});
-  report().count("forward cases of this test program");
+  report().count("forward (test, layer)");
 }
 template <class F>
 void for_each_forward_case(F const& f) {
@@ -329,7 +329,8 @@ TEST(forward, gives_the_same_bits_for_any_number_of_threads_in_any_run_and_works
     forward_output<Model> const first = run_forward(one, c, first_prepared, 0, forward_tokens);
     for_each_setting([&](stamp::context_type const& ctx) {
       prepared_forward<Model> const w(ctx, c);
-      for (unsigned char const dirt : std::initializer_list<unsigned char>{0x00, 0xFF, 0x7F}) expect_same_output(run_forward(ctx, c, w, 0, forward_tokens, dirt), first, 0);
+      for (unsigned char const dirt : std::initializer_list<unsigned char>{0x00, 0xFF, 0x7F})
+        expect_same_output(run_forward(ctx, c, w, 0, forward_tokens, dirt), first, 0);
     });
   });
 }

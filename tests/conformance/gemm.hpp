@@ -100,7 +100,7 @@ void run_gemm_case(F const& f) {
   SCOPED_TRACE(Case::name());
   Case c;
   f(c);
-  report().count("grouped GEMM cases of this test program");
+  report().count("grouped GEMM (test, case)");
 }
 template <class F>
 void for_each_gemm_case(F const& f) {

@@ -22,6 +22,7 @@ inline void finish() { Kokkos::fence(); }
 }  // namespace stamp
 
 #include "activation.hpp"
+#include "arguments.hpp"
 #include "forward.hpp"
 #include "gemm.hpp"
 #include "kokkos_main.hpp"
@@ -29,4 +30,5 @@ inline void finish() { Kokkos::fence(); }
 #include "permute.hpp"
 #include "quantize.hpp"
 #include "route.hpp"
+#include "stage_arguments.hpp"
 #include "unpermute.hpp"

@@ -5,9 +5,8 @@
 #include <cstdint>
 #include <limits>
 #include <moesaic/config/moe_config.hpp>
+#include <oracle/numbers.hpp>
 #include <vector>
-
-#include "suite.hpp"
 
 namespace conformance {
 

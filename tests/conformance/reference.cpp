@@ -12,10 +12,12 @@ inline void finish() {}
 }  // namespace stamp
 
 #include "activation.hpp"
+#include "arguments.hpp"
 #include "forward.hpp"
 #include "gemm.hpp"
 #include "map.hpp"
 #include "permute.hpp"
 #include "quantize.hpp"
 #include "route.hpp"
+#include "stage_arguments.hpp"
 #include "unpermute.hpp"
