@@ -5,6 +5,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string_view>
 
 namespace deepseek_v3 {
@@ -45,16 +46,14 @@ class header_reader : public nlohmann::json_sax<nlohmann::json> {
 
   bool key(std::string& k) override {
     if (depth_ == 1) {
-      if (std::find(names_.begin(), names_.end(), k) != names_.end()) return refuse("tensor '" + k + "' is given twice");
-      names_.push_back(k);
+      if (!names_.insert(k).second) return refuse("tensor '" + k + "' is given twice");
       current_ = k;
       if (k != "__metadata__") entries.emplace_back().name = k;
       return true;
     }
     key_ = k;
     if (in_metadata()) {
-      if (std::find(metadata_.begin(), metadata_.end(), k) != metadata_.end()) return refuse("__metadata__ has '" + k + "' twice");
-      metadata_.push_back(k);
+      if (!metadata_.insert(k).second) return refuse("__metadata__ has '" + k + "' twice");
       return true;
     }
     entry const& e = entries.back();
@@ -128,7 +127,7 @@ class header_reader : public nlohmann::json_sax<nlohmann::json> {
   int depth_ = 0;
   bool array_ = false;
   std::string current_, key_;
-  std::vector<std::string> names_, metadata_;
+  std::set<std::string> names_, metadata_;
 };
 
 /// ∏ shape · bits / 8, or nothing on overflow or a part of a byte.
