@@ -13,7 +13,7 @@ static_assert(valid_model<models::deepseek_v3> && valid_model<models::deepseek_v
 
 struct no_config {};
 struct mutable_config {
-  static inline moe_config config{.hidden = 8, .inter = 8, .experts = 1, .top_k = 1};
+  [[maybe_unused]] static inline moe_config config{.hidden = 8, .inter = 8, .experts = 1, .top_k = 1};
 };
 static_assert(!has_moe_config<mutable_config>);
 
