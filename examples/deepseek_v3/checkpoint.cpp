@@ -50,10 +50,10 @@ struct checkpoint::mapping {
   std::size_t size = 0;
 
   explicit mapping(std::string const& path) {
-    int const fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    int const fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe keeps nobody waiting: it is refused below
     if (fd < 0) throw input_error(path + ": cannot be opened: " + std::strerror(errno));
-    struct stat before {
-    }, after{};
+    struct stat before = {};
+    struct stat after = {};
     bool const is_file = fstat(fd, &before) == 0 && S_ISREG(before.st_mode);
     if (is_file && before.st_size > 0) {
       size = static_cast<std::size_t>(before.st_size);
@@ -80,7 +80,7 @@ struct checkpoint::mapping {
   }
 };
 
-checkpoint::checkpoint(std::filesystem::path const& directory) {
+checkpoint::checkpoint(std::filesystem::path const& directory) : directory_(directory.string()) {
   std::filesystem::path const index_path = directory / "model.safetensors.index.json";
   std::string const index = index_path.string();
   auto open_shard = [&](std::string const& name) {
@@ -91,7 +91,7 @@ checkpoint::checkpoint(std::filesystem::path const& directory) {
 
   if (!std::filesystem::exists(index_path)) {
     if (!std::filesystem::exists(directory / "model.safetensors"))
-      throw input_error(directory.string() + ": holds neither model.safetensors.index.json nor model.safetensors");
+      throw input_error(directory_ + ": holds neither model.safetensors.index.json nor model.safetensors");
     for (tensor& t : open_shard("model.safetensors")) tensors_.emplace(t.name, t);
     return;
   }
@@ -117,7 +117,7 @@ checkpoint::checkpoint(std::filesystem::path const& directory) {
       if (!first) throw input_error(t.file + ": tensor '" + t.name + "' is also in " + other->second);
       auto const listed = shard_of.find(t.name);
       if (listed == shard_of.end()) {
-        warnings_.push_back(t.file + ": tensor '" + t.name + "' is not in the index and is left out");
+        warnings_.push_back(one_line(t.file + ": tensor '" + t.name + "' is not in the index and is left out"));
       } else if (listed->second != shard) {
         throw input_error(t.file + ": tensor '" + t.name + "' is here, and the index says " + listed->second);
       } else {
@@ -139,7 +139,7 @@ checkpoint::~checkpoint() = default;
 
 tensor const& checkpoint::at(std::string const& name, dtype type, std::initializer_list<std::int64_t> shape) const {
   auto const found = tensors_.find(name);
-  if (found == tensors_.end()) throw input_error("tensor '" + name + "' is in no file of the checkpoint");
+  if (found == tensors_.end()) throw input_error(directory_ + ": tensor '" + name + "' is in none of its files");
   tensor const& t = found->second;
   if (t.type != type)
     throw input_error(t.file + ": tensor '" + name + "' has dtype " + name_of(t.type) + ", the model needs " + name_of(type));

@@ -9,13 +9,21 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace deepseek_v3 {
 
+/// Text that quotes a file, as one harmless line: control characters, which a hostile name may hold, become question marks.
+inline std::string one_line(std::string s) {
+  for (char& c : s)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  return s;
+}
+
 /// Bad input. what() is one line that names the file, the tensor or key, and the value.
 struct input_error : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  explicit input_error(std::string line) : std::runtime_error(one_line(std::move(line))) {}
 };
 
 enum class dtype { f32, bf16, f16, f8_e4m3, other };
@@ -47,6 +55,7 @@ class checkpoint {
 
  private:
   struct mapping;
+  std::string directory_;
   std::vector<std::unique_ptr<mapping>> mappings_;
   std::map<std::string, tensor> tensors_;
   std::vector<std::string> warnings_;

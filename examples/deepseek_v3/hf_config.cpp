@@ -1,5 +1,6 @@
 #include "hf_config.hpp"
 
+#include <cstdint>
 #include <initializer_list>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -18,7 +19,6 @@ class section {
   section(std::string file, json const& j, std::string prefix = "") : file_(std::move(file)), j_(j), prefix_(std::move(prefix)) {}
 
   bool has(char const* key) const { return j_.contains(key) && !j_[key].is_null(); }
-  bool mentions(char const* key) const { return j_.contains(key); }
   json const& value(char const* key) const { return j_[key]; }
   section inside(char const* key) const {
     if (!j_[key].is_object()) refuse(key, "is not an object");
@@ -51,8 +51,14 @@ class section {
   void require(char const* key) const {
     if (!has(key)) throw input_error(file_ + ": key '" + prefix_ + key + "' is missing");
   }
+  /// For keys whose null says that there is none, and whose silence says nothing.
+  void require_mention(char const* key) const {
+    if (!j_.contains(key)) require(key);
+  }
   [[noreturn]] void refuse(char const* key, std::string const& why) const {
-    throw input_error(file_ + ": key '" + prefix_ + key + "' is " + (j_.contains(key) ? j_[key].dump() : "missing") + ", which " + why);
+    std::string found = j_.contains(key) ? j_[key].dump() : "missing";
+    if (found.size() > 80) found = found.substr(0, 77) + "...";
+    throw input_error(file_ + ": key '" + prefix_ + key + "' is " + found + ", which " + why);
   }
   void only(char const* key, std::string const& found, std::initializer_list<char const*> known) const {
     for (char const* k : known)
@@ -117,7 +123,10 @@ moesaic::moe_config read_moe(section const& top, bool v3) {
   m.inter = top.integer("moe_intermediate_size");
   m.experts = top.integer("n_routed_experts");
   m.top_k = top.integer("num_experts_per_tok");
-  m.shared_inter = top.integer("n_shared_experts", 0) * m.inter;
+  top.require_mention("n_shared_experts");
+  std::int64_t const shared_inter = std::int64_t{top.integer("n_shared_experts", 0)} * m.inter;
+  if (shared_inter > std::numeric_limits<int>::max()) top.refuse("n_shared_experts", "makes the shared experts too wide");
+  m.shared_inter = static_cast<int>(shared_inter);
   std::string const score = top.text("scoring_func", v3 ? "sigmoid" : "softmax");
   top.only("scoring_func", score, {"sigmoid", "softmax"});
   m.score = score == "sigmoid" ? moesaic::score_fn::sigmoid : moesaic::score_fn::softmax;
@@ -126,6 +135,8 @@ moesaic::moe_config read_moe(section const& top, bool v3) {
   m.bias = method == "noaux_tc";
   m.group_score = m.bias ? moesaic::group_score_fn::top2_sum : moesaic::group_score_fn::max;
   if (method != "greedy") {
+    top.require_mention("n_group");
+    top.require_mention("topk_group");
     m.n_group = top.integer("n_group", 1);
     m.topk_group = top.integer("topk_group", 1);
   }
@@ -173,6 +184,7 @@ hf_config read_hf_config(std::filesystem::path const& file) {
   bool const v3 = type != "deepseek_v2";
   top.only("hidden_act", top.text("hidden_act", "silu"), {"silu"});
   if (top.boolean("attention_bias", false)) top.refuse("attention_bias", "this example does not implement");
+  if (!top.boolean("rope_interleave", true)) top.refuse("rope_interleave", "this example does not implement");
 
   model_config m{};
   m.vocab_size = top.integer("vocab_size");
@@ -182,7 +194,7 @@ hf_config read_hf_config(std::filesystem::path const& file) {
   m.hidden_size = top.integer("hidden_size");
   m.intermediate_size = top.integer("intermediate_size");
   m.num_attention_heads = top.integer("num_attention_heads");
-  if (!top.mentions("q_lora_rank")) top.require("q_lora_rank");  // null says that there is none; silence says nothing
+  top.require_mention("q_lora_rank");
   m.q_lora_rank = top.integer("q_lora_rank", 0);
   m.kv_lora_rank = top.integer("kv_lora_rank");
   m.qk_nope_head_dim = top.integer("qk_nope_head_dim");

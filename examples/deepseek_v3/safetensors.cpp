@@ -52,10 +52,7 @@ class header_reader : public nlohmann::json_sax<nlohmann::json> {
       return true;
     }
     key_ = k;
-    if (in_metadata()) {
-      if (!metadata_.insert(k).second) return refuse("__metadata__ has '" + k + "' twice");
-      return true;
-    }
+    if (in_metadata()) return metadata_.insert(k).second || refuse("__metadata__ has '" + k + "' twice");
     entry const& e = entries.back();
     if (k != "dtype" && k != "shape" && k != "data_offsets") return refuse(at() + "unknown key '" + k + "'");
     if ((k == "dtype" && e.type) || (k == "shape" && e.has_shape) || (k == "data_offsets" && e.has_offsets))
@@ -63,7 +60,7 @@ class header_reader : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool start_object(std::size_t) override {
-    if (array_ || depth_ == 2 || (depth_ == 1 && current_.empty() && names_.empty())) return refuse("the header is nested too deep");
+    if (array_ || depth_ == 2) return refuse("the header is nested too deep");
     ++depth_;
     return true;
   }
@@ -130,6 +127,14 @@ class header_reader : public nlohmann::json_sax<nlohmann::json> {
   std::set<std::string> names_, metadata_;
 };
 
+/// What nlohmann's lexer would forgive: another beginning, such as a byte order mark, and a zero byte, which it takes for the end.
+std::optional<std::string> strictly_no_header(std::string_view text) {
+  std::size_t const first = text.find_first_not_of(" \t\r\n");
+  if (first == text.npos || text[first] != '{') return "the header does not begin with '{'";
+  if (std::size_t const zero = text.find('\0'); zero != text.npos) return "the header has a zero byte, at its byte " + std::to_string(zero + 1);
+  return std::nullopt;
+}
+
 /// ∏ shape · bits / 8, or nothing on overflow or a part of a byte.
 std::optional<std::uint64_t> byte_size(std::vector<std::uint64_t> const& shape, std::uint64_t bits) {
   std::uint64_t product = bits;
@@ -150,9 +155,10 @@ std::vector<tensor> read_safetensors(std::string const& file, std::span<std::byt
   if (header > bytes.size() - 8)
     refuse("announces a header of " + std::to_string(header) + " bytes and is only " + std::to_string(bytes.size()) + " bytes long");
 
-  auto const* const text = reinterpret_cast<char const*>(bytes.data() + 8);
+  std::string_view const text(reinterpret_cast<char const*>(bytes.data() + 8), header);
+  if (auto const problem = strictly_no_header(text)) refuse(*problem);
   header_reader reader;
-  bool const parsed = nlohmann::json::sax_parse(text, text + header, &reader);
+  bool const parsed = nlohmann::json::sax_parse(text, &reader);
   if (!parsed) refuse(reader.problem.empty() ? "the header is not JSON" : reader.problem);
 
   auto& entries = reader.entries;

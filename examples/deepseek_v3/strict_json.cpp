@@ -6,6 +6,7 @@
 #include <iterator>
 #include <set>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "checkpoint.hpp"
@@ -13,17 +14,23 @@
 namespace deepseek_v3 {
 namespace {
 
+/// More than any file here needs, and little enough for the JSON library's recursions.
+constexpr int deepest = 64;
+
 /// Parses `text`, refusing keys that are given twice in any object: the DOM alone would keep the last one silently.
 nlohmann::json parse_strictly(std::string const& file, std::string const& text) {
   std::vector<std::set<std::string>> open;
   std::string twice;
-  auto watch = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& value) {
+  auto watch = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& value) {
+    if (depth > deepest) throw input_error(file + ": is nested deeper than " + std::to_string(deepest) + " levels");
     if (event == nlohmann::json::parse_event_t::object_start) open.emplace_back();
     if (event == nlohmann::json::parse_event_t::object_end) open.pop_back();
     if (event == nlohmann::json::parse_event_t::key && !open.back().insert(value.get<std::string>()).second && twice.empty())
       twice = value.get<std::string>();
     return true;
   };
+  // nlohmann's lexer would take it for the end of the text.
+  if (text.find('\0') != text.npos) throw input_error(file + ": is not JSON: it has a zero byte");
   nlohmann::json parsed;
   try {
     parsed = nlohmann::json::parse(text, watch);
@@ -37,7 +44,9 @@ nlohmann::json parse_strictly(std::string const& file, std::string const& text) 
 }  // namespace
 
 nlohmann::json read_json(std::filesystem::path const& path) {
-  if (std::filesystem::is_directory(path)) throw input_error(path.string() + ": is a directory");
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
+    throw input_error(path.string() + ": is not a regular file");
   std::ifstream in(path, std::ios::binary);
   if (!in) throw input_error(path.string() + ": cannot be opened: " + std::strerror(errno));
   std::string const text((std::istreambuf_iterator<char>(in)), {});

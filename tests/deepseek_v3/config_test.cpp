@@ -134,7 +134,15 @@ TEST_F(config, missing_and_ill_formed_files_are_refused) {
   EXPECT_EQ(refused(R"({"model_type": "deepseek_v3", "model_type": "deepseek_v2"})"), file + ": key 'model_type' is given twice");
   EXPECT_EQ(refused("{}"), file + ": key 'model_type' is missing");
   EXPECT_EQ(refused(R"("kv_lora_rank": 96,)", ""), file + ": key 'kv_lora_rank' is missing");
-  EXPECT_EQ(refused(R"("q_lora_rank": 128,)", ""), file + ": key 'q_lora_rank' is missing");
+  for (char const* const setting : {"q_lora_rank\": 128", "n_shared_experts\": 1", "n_group\": 4", "topk_group\": 2"}) {
+    std::string const text = setting, key = text.substr(0, text.find('"'));  // null would say that there is none; silence says nothing
+    EXPECT_EQ(refused("\"" + text + ",", ""), file + ": key '" + key + "' is missing");
+  }
+  EXPECT_EQ(refused(tiny_a() + std::string("\0{", 2)), file + ": is not JSON: it has a zero byte");
+  EXPECT_EQ(refused(R"("vocab_size": 512)", "\"vocab_size\": " + std::string(100'000, '[') + std::string(100'000, ']')),
+            file + ": is nested deeper than 64 levels");
+  EXPECT_EQ(refused(R"("vocab_size": 512)", "\"vocab_size\": \"" + std::string(1000, 'x') + "\""),
+            file + ": key 'vocab_size' is \"" + std::string(76, 'x') + "..., which is not an integer from 0 to 2147483647");
   EXPECT_EQ(refused(R"("vocab_size": 512)", R"("vocab_size": "512")"),
             file + ": key 'vocab_size' is \"512\", which is not an integer from 0 to 2147483647");
   EXPECT_EQ(refused(R"("vocab_size": 512)", R"("vocab_size": -1)"),
@@ -148,6 +156,8 @@ TEST_F(config, what_the_example_does_not_implement_is_refused) {
   EXPECT_EQ(refused("silu", "gelu"), file + ": key 'hidden_act' is \"gelu\", which this example does not implement");
   EXPECT_EQ(refused(R"("attention_bias": false)", R"("attention_bias": true)"),
             file + ": key 'attention_bias' is true, which this example does not implement");
+  EXPECT_EQ(refused(R"("attention_bias": false)", R"("rope_interleave": false)"),
+            file + ": key 'rope_interleave' is false, which this example does not implement");
   EXPECT_EQ(refused("\"sigmoid\"", "\"tanh\""), file + ": key 'scoring_func' is \"tanh\", which this example does not implement");
   EXPECT_EQ(refused("noaux_tc", "other"), file + ": key 'topk_method' is \"other\", which this example does not implement");
   EXPECT_EQ(refused("\"yarn\"", "\"linear\""), file + ": key 'rope_scaling.type' is \"linear\", which this example does not implement");
@@ -162,6 +172,8 @@ TEST_F(config, sizes_that_no_layer_can_have_are_refused) {
   EXPECT_EQ(refused(R"("topk_group": 2)", R"("topk_group": 5)"), file + ": key 'topk_group' is 5, which is not from 1 to n_group");
   EXPECT_EQ(refused(R"("num_experts_per_tok": 4)", R"("num_experts_per_tok": 9)"),
             file + ": key 'num_experts_per_tok' is 9, which is not from 1 to the number of experts that the kept groups hold");
+  EXPECT_EQ(refused(R"("n_shared_experts": 1)", R"("n_shared_experts": 2147483647)"),
+            file + ": key 'n_shared_experts' is 2147483647, which makes the shared experts too wide");
   EXPECT_EQ(refused(R"("hidden_size": 256)", R"("hidden_size": 252)"),
             file + ": key 'hidden_size' is 252, which is no positive multiple of 8");
   EXPECT_EQ(refused(R"("moe_layer_freq": 1)", R"("moe_layer_freq": 0)"), file + ": key 'moe_layer_freq' is 0, which is below 1");
