@@ -24,5 +24,4 @@ inline void finish() {}
 #include "permute.hpp"
 #include "quantize.hpp"
 #include "route.hpp"
-#include "stage_arguments.hpp"
 #include "unpermute.hpp"

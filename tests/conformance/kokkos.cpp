@@ -20,5 +20,4 @@ inline void finish() { Kokkos::fence(); }
 #include "permute.hpp"
 #include "quantize.hpp"
 #include "route.hpp"
-#include "stage_arguments.hpp"
 #include "unpermute.hpp"
