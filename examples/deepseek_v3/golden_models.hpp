@@ -75,6 +75,13 @@ inline constexpr model_config extra_v2{
             .shared_inter = 128},
     .weights = moesaic::weight_format::bf16};
 
+/// The same numbers stored as F32.
+inline constexpr model_config extra_v2_f32 = [] {
+  model_config c = extra_v2;
+  c.weights = moesaic::weight_format::f32;
+  return c;
+}();
+
 /// DeepSeek-V3's router with 8 groups, every second layer after the second an MoE layer, ragged widths, cos and sin with a factor of their
 /// own (mscale differs from mscale_all_dim), the head tied to the embedding.
 inline constexpr model_config extra_v3{.vocab_size = 200,
@@ -122,8 +129,11 @@ struct golden_model {
   bool rope_parameters;  // transformers 5 spelling of the rope settings
 };
 inline constexpr golden_model all[] = {
-    {"tiny_a", tiny_a, "deepseek_v3", 1, false},    {"tiny_b", tiny_b, "deepseek_v3", 1, false},
-    {"tiny_c", tiny_c, "deepseek_v3", 2, false},    {"extra_v2", extra_v2, "deepseek_v2", 2, false},
+    {"tiny_a", tiny_a, "deepseek_v3", 1, false},
+    {"tiny_b", tiny_b, "deepseek_v3", 1, false},
+    {"tiny_c", tiny_c, "deepseek_v3", 2, false},
+    {"extra_v2", extra_v2, "deepseek_v2", 2, false},
+    {"extra_v2_f32", extra_v2_f32, "deepseek_v2", 2, false},
     {"extra_v3", extra_v3, "deepseek_v3", 1, true},
 };
 

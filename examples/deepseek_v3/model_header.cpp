@@ -85,9 +85,11 @@ int main(int argc, char** argv) {
   CLI::App app("Prints the model type, as a C++ header, for a config.json of the DeepSeek-V2/V3 family.");
   std::string file;
   app.add_option("config", file, "config.json")->required();
-  CLI11_PARSE(app, argc, argv);
   try {
+    app.parse(argc, argv);
     std::fputs(header(read_hf_config(file).model, file).c_str(), stdout);
+  } catch (CLI::Success const& help) {
+    return app.exit(help);
   } catch (std::exception const& e) {
     std::fprintf(stderr, "%s\n", e.what());
     return 1;

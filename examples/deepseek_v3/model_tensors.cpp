@@ -16,7 +16,7 @@ class finder {
     m.embedding = plain("model.embed_tokens.weight", {c_.vocab_size, c_.hidden_size});
     bytes_ = 0;
     for (int l = 0; l < c_.num_hidden_layers; ++l) m.layers.push_back(layer(l));
-    m.norm = plain("model.norm.weight", {c_.hidden_size});
+    m.norm = vector("model.norm.weight", c_.hidden_size);
     m.head.codes = plain(c_.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight", {c_.vocab_size, c_.hidden_size});
     m.bytes = bytes_;
     for (int l = 0; l < c_.num_nextn_predict_layers; ++l) check_prediction_layer(c_.num_hidden_layers + l);
@@ -30,7 +30,14 @@ class finder {
     return &t;
   }
 
-  /// A tensor that stays unquantised in every checkpoint: norms, the router, the embedding and the head.
+  /// A norm's gain or the router's bias: BF16, or F32 as some files have it. Both are widened, so neither loses anything.
+  tensor const* vector(std::string const& name, std::int64_t n) {
+    auto const found = files_.tensors().find(name);
+    bool const wide = found != files_.tensors().end() && found->second.type == dtype::f32;
+    return find(name, wide ? dtype::f32 : dtype::bf16, {n});
+  }
+
+  /// A matrix that stays unquantised in every checkpoint: the router, the embedding and the head.
   tensor const* plain(std::string const& name, std::initializer_list<std::int64_t> shape) {
     return find(name, c_.weights == moesaic::weight_format::f32 ? dtype::f32 : dtype::bf16, shape);
   }
@@ -56,13 +63,13 @@ class finder {
     attention_tensors a;
     if (c_.q_lora_rank > 0) {
       a.q_a = matrix(prefix + "q_a_proj", c_.q_lora_rank, c_.hidden_size);
-      a.q_norm = plain(prefix + "q_a_layernorm.weight", {c_.q_lora_rank});
+      a.q_norm = vector(prefix + "q_a_layernorm.weight", c_.q_lora_rank);
       a.q_b = matrix(prefix + "q_b_proj", q_rows, c_.q_lora_rank);
     } else {
       a.q_b = matrix(prefix + "q_proj", q_rows, c_.hidden_size);
     }
     a.kv_a = matrix(prefix + "kv_a_proj_with_mqa", c_.kv_lora_rank + c_.qk_rope_head_dim, c_.hidden_size);
-    a.kv_norm = plain(prefix + "kv_a_layernorm.weight", {c_.kv_lora_rank});
+    a.kv_norm = vector(prefix + "kv_a_layernorm.weight", c_.kv_lora_rank);
     a.kv_b = matrix(prefix + "kv_b_proj", heads * (c_.qk_nope_head_dim + c_.v_head_dim), c_.kv_lora_rank);
     a.o = matrix(prefix + "o_proj", c_.hidden_size, heads * c_.v_head_dim);
     return a;
@@ -73,15 +80,15 @@ class finder {
     std::string const mlp = prefix + "mlp.";
     moesaic::moe_config const& moe = c_.moe;
     layer_tensors t;
-    t.attention_norm = plain(prefix + "input_layernorm.weight", {c_.hidden_size});
+    t.attention_norm = vector(prefix + "input_layernorm.weight", c_.hidden_size);
     t.attention = attention(prefix + "self_attn.");
-    t.mlp_norm = plain(prefix + "post_attention_layernorm.weight", {c_.hidden_size});
+    t.mlp_norm = vector(prefix + "post_attention_layernorm.weight", c_.hidden_size);
     if (!c_.is_moe_layer(l)) {
       add_mlp(mlp, c_.intermediate_size, t.mlp);
       return t;
     }
     t.router.codes = plain(mlp + "gate.weight", {moe.experts, c_.hidden_size});
-    if (moe.bias) t.router_bias = find(mlp + "gate.e_score_correction_bias", dtype::f32, {moe.experts});
+    if (moe.bias) t.router_bias = vector(mlp + "gate.e_score_correction_bias", moe.experts);
     for (int e = 0; e < moe.experts; ++e) add_mlp(mlp + "experts." + std::to_string(e) + ".", moe.inter, t.mlp);
     if (moe.shared_inter > 0) add_mlp(mlp + "shared_experts.", moe.shared_inter, t.shared);
     return t;
@@ -91,10 +98,10 @@ class finder {
   void check_prediction_layer(int l) {
     layer(l);
     std::string const prefix = "model.layers." + std::to_string(l) + ".";
-    plain(prefix + "enorm.weight", {c_.hidden_size});
-    plain(prefix + "hnorm.weight", {c_.hidden_size});
+    vector(prefix + "enorm.weight", c_.hidden_size);
+    vector(prefix + "hnorm.weight", c_.hidden_size);
     plain(prefix + "eh_proj.weight", {c_.hidden_size, 2 * std::int64_t{c_.hidden_size}});
-    plain(prefix + "shared_head.norm.weight", {c_.hidden_size});
+    vector(prefix + "shared_head.norm.weight", c_.hidden_size);
     for (char const* const copy : {"embed_tokens.weight", "shared_head.head.weight"})
       if (files_.has(prefix + copy)) plain(prefix + copy, {c_.vocab_size, c_.hidden_size});
   }

@@ -131,7 +131,8 @@ class header_reader : public nlohmann::json_sax<nlohmann::json> {
 std::optional<std::string> strictly_no_header(std::string_view text) {
   std::size_t const first = text.find_first_not_of(" \t\r\n");
   if (first == text.npos || text[first] != '{') return "the header does not begin with '{'";
-  if (std::size_t const zero = text.find('\0'); zero != text.npos) return "the header has a zero byte, at its byte " + std::to_string(zero + 1);
+  if (std::size_t const zero = text.find('\0'); zero != text.npos)
+    return "the header has a zero byte, at its byte " + std::to_string(zero + 1);
   return std::nullopt;
 }
 

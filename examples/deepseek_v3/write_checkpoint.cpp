@@ -75,7 +75,7 @@ class model_writer {
            {"tie_word_embeddings", c_.tie_word_embeddings},
            {"topk_group", e.topk_group},
            {"topk_method", v3 ? "noaux_tc" : "group_limited_greedy"},
-           {"torch_dtype", "bfloat16"},
+           {"torch_dtype", c_.weights == moesaic::weight_format::f32 ? "float32" : "bfloat16"},
            {"v_head_dim", c_.v_head_dim},
            {"vocab_size", c_.vocab_size}};
     if (c_.q_lora_rank > 0) j["q_lora_rank"] = c_.q_lora_rank;
@@ -110,15 +110,25 @@ class model_writer {
       tensors_.push_back({name + "_scale_inv", "F32", {(out + 127) / 128, (in + 127) / 128}, bytes_of(q.scales)});
       return;
     }
-    std::vector<moesaic::bf16> rounded;
-    for (float const v : w) rounded.push_back(moesaic::to_bf16(v));
-    tensors_.push_back({name, "BF16", {out, in}, bytes_of(rounded)});
+    add_rounded(name, {out, in}, w);
   }
   void norm(std::string const& name, std::int64_t dim) {
     hash_values const u(name);
-    std::vector<moesaic::bf16> g;
-    for (std::int64_t i = 0; i < dim; ++i) g.push_back(moesaic::to_bf16(static_cast<float>(1 + 0.1 * u[i])));
-    tensors_.push_back({name, "BF16", {dim}, bytes_of(g)});
+    std::vector<float> g;
+    for (std::int64_t i = 0; i < dim; ++i) g.push_back(static_cast<float>(1 + 0.1 * u[i]));
+    add_rounded(name, {dim}, g);
+  }
+  /// BF16 values, in a model of F32 weights stored as such.
+  void add_rounded(std::string const& name, std::vector<std::int64_t> const& shape, std::vector<float> const& v) {
+    std::vector<moesaic::bf16> narrow;
+    for (float const x : v) narrow.push_back(moesaic::to_bf16(x));
+    if (c_.weights != moesaic::weight_format::f32) {
+      tensors_.push_back({name, "BF16", shape, bytes_of(narrow)});
+      return;
+    }
+    std::vector<float> wide;
+    for (moesaic::bf16 const x : narrow) wide.push_back(moesaic::to_float(x));
+    tensors_.push_back({name, "F32", shape, bytes_of(wide)});
   }
   void mlp(std::string const& prefix, std::int64_t inter) {
     matrix(prefix + "gate_proj.weight", inter, c_.hidden_size);
@@ -215,7 +225,7 @@ void write(golden::golden_model const& m, std::filesystem::path const& directory
   };
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     // Shards cut the sequence wherever it falls; every fifth scale goes to the next shard, as official checkpoints may have it.
-    bool const moved = i % 5 == 0 && tensors[i].dtype == "F32";
+    bool const moved = i % 5 == 0 && tensors[i].name.ends_with("_scale_inv");
     std::size_t const part = (i * shards / tensors.size() + (moved ? 1 : 0)) % shards;
     parts[part].push_back(&tensors[i]);
     map[tensors[i].name] = file_of(part);
@@ -239,10 +249,12 @@ int main(int argc, char** argv) {
   app.add_option("name", name, "which model")->required()->check(CLI::IsMember(names));
   app.add_option("directory", directory, "where to; made if missing")->required();
   app.add_option("--shards", shards, "number of safetensors files")->check(CLI::Range(1, 99));
-  CLI11_PARSE(app, argc, argv);
   try {
+    app.parse(argc, argv);
     for (auto const& m : golden::all)
       if (name == m.name) write(m, directory, shards);
+  } catch (CLI::Success const& help) {
+    return app.exit(help);
   } catch (std::exception const& e) {
     std::fprintf(stderr, "%s\n", e.what());
     return 1;

@@ -232,7 +232,11 @@ TEST_F(single_file, wrong_type_shape_and_name_are_refused) {
                       c.at("a", dtype::f32, {1, 2, 1});
                     }),
             file + ": tensor 'a' has shape [1, 2], the model needs [1, 2, 1]");
-  EXPECT_EQ(refusal(d.path, [](checkpoint const& c) { c.at("b", dtype::f32, {1, 2}); }), d.path.string() + ": tensor 'b' is in none of its files");
+  EXPECT_EQ(refusal(d.path,
+                    [](checkpoint const& c) {
+                      c.at("b", dtype::f32, {1, 2});
+                    }),
+            d.path.string() + ": tensor 'b' is in none of its files");
 }
 
 struct sharded : testing::Test {

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "checkpoint.hpp"
+#include "safetensors.hpp"
 #include "scratch_directory.hpp"
 
 namespace {
@@ -86,6 +88,64 @@ TEST_F(run_program, a_wrong_expectation_is_exit_code_1) {
   EXPECT_EQ(o.code, 1);
 }
 
+/// The same model in other files must give the same bits.
+struct rewritten : run_program {
+  program const& p = programs[0];
+  fs::path const copy = d.path / "copy";
+
+  std::string logits(std::string const& directory) const {
+    outcome const o = run(p, directory, "--tokens " + p.tokens + " --report " + d.file("report.json"));
+    EXPECT_EQ(o.code, 0) << o.err;
+    EXPECT_EQ(o.err, "");
+    return o.code == 0 ? nlohmann::json::parse(content(d.file("report.json")))["logits"].dump() : "";
+  }
+};
+
+TEST_F(rewritten, tensors_at_odd_addresses) {
+  fs::copy(golden(p), copy);
+  for (auto const& entry : fs::directory_iterator(copy)) {
+    if (entry.path().extension() != ".safetensors") continue;
+    std::string file = content(entry.path());
+    std::uint64_t length = 0;
+    std::copy_n(file.data(), 8, reinterpret_cast<char*>(&length));
+    file.insert(8 + length++, 1, ' ');
+    std::copy_n(reinterpret_cast<char const*>(&length), 8, file.data());
+    std::ofstream(entry.path(), std::ios::binary) << file;
+  }
+  EXPECT_EQ(logits(copy.string()), logits(golden(p)));
+}
+
+TEST_F(rewritten, one_file_without_an_index_and_norms_in_f32) {
+  deepseek_v3::checkpoint const files(golden(p));
+  nlohmann::json header;
+  std::string data;
+  int widened = 0;
+  for (auto const& [name, t] : files.tensors()) {
+    std::size_t const begin = data.size();
+    bool const widen = name.ends_with("norm.weight");
+    widened += widen;
+    // A BF16 number is the upper half of the same number in F32.
+    for (std::size_t i = 0; i < t.bytes; ++i) data.append(widen && i % 2 == 0 ? 2 : 0, '\0').push_back(static_cast<char>(t.data[i]));
+    char const* const type = widen                                   ? "F32"
+                             : t.type == deepseek_v3::dtype::f8_e4m3 ? "F8_E4M3"
+                             : t.type == deepseek_v3::dtype::bf16    ? "BF16"
+                                                                     : "F32";
+    header[name] = {{"dtype", type}, {"shape", t.shape}, {"data_offsets", {begin, data.size()}}};
+  }
+  EXPECT_GT(widened, 4);
+  fs::create_directory(copy);
+  fs::copy(golden(p) + "/config.json", copy);
+  std::ofstream(copy / "model.safetensors", std::ios::binary) << safetensors(header.dump(), data);
+  EXPECT_EQ(logits(copy.string()), logits(golden(p)));
+}
+
+TEST(golden_checkpoints, have_scales_in_other_shards_than_their_weights) {
+  auto const map = nlohmann::json::parse(content(std::string(MOESAIC_CHECKPOINTS) + "/tiny_a/model.safetensors.index.json"))["weight_map"];
+  int apart = 0;
+  for (auto const& [name, shard] : map.items()) apart += map.contains(name + "_scale_inv") && map[name + "_scale_inv"] != shard;
+  EXPECT_GT(apart, 10);
+}
+
 /// A copy of a golden checkpoint that a test may spoil, and what the program then says.
 struct bad_input : run_program {
   program const& p = programs[0];
@@ -126,6 +186,7 @@ struct bad_input : run_program {
   }
 };
 
+TEST_F(bad_input, no_tokens_at_all) { EXPECT_NE(line("").find("--tokens"), std::string::npos); }
 TEST_F(bad_input, missing_directory) {
   fs::remove_all(copy);
   EXPECT_EQ(line().find((copy / "config.json").string() + ": "), 0U);
