@@ -6,15 +6,27 @@
 #include "checkpoint.hpp"
 #include "golden_models.hpp"
 #include "hf_config.hpp"
+#include "models/deepseek_v3.hpp"
 #include "scratch_directory.hpp"
 
 namespace {
 
 using namespace deepseek_v3;
 
-// tiny_a as a file; `edit` pairs replace text, so that a test shows only what it changes.
-std::string tiny_a(std::initializer_list<std::pair<std::string, std::string>> edits = {}) {
-  std::string s = R"({"model_type": "deepseek_v3", "hidden_act": "silu", "attention_bias": false, "vocab_size": 512,
+using edits = std::initializer_list<std::pair<std::string, std::string>>;
+
+/// A file with some of its text replaced, so that a test shows only what it changes.
+std::string edited(std::string s, edits const& changes) {
+  for (auto const& [from, to] : changes) {
+    auto const at = s.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    if (at != std::string::npos) s.replace(at, from.size(), to);
+  }
+  return s;
+}
+
+std::string tiny_a(edits const& changes = {}) {
+  return edited(R"({"model_type": "deepseek_v3", "hidden_act": "silu", "attention_bias": false, "vocab_size": 512,
     "num_hidden_layers": 4, "first_k_dense_replace": 1, "moe_layer_freq": 1, "hidden_size": 256, "intermediate_size": 512,
     "num_attention_heads": 4, "num_key_value_heads": 4, "q_lora_rank": 128, "kv_lora_rank": 96, "qk_nope_head_dim": 32,
     "qk_rope_head_dim": 32, "v_head_dim": 32, "num_nextn_predict_layers": 1, "tie_word_embeddings": false, "rms_norm_eps": 1e-06,
@@ -22,13 +34,24 @@ std::string tiny_a(std::initializer_list<std::pair<std::string, std::string>> ed
     "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0}, "moe_intermediate_size": 128, "n_routed_experts": 16,
     "n_shared_experts": 1, "num_experts_per_tok": 4, "n_group": 4, "topk_group": 2, "scoring_func": "sigmoid",
     "topk_method": "noaux_tc", "norm_topk_prob": true, "routed_scaling_factor": 2.5, "torch_dtype": "bfloat16",
-    "quantization_config": {"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128]}})";
-  for (auto const& [from, to] : edits) {
-    auto const at = s.find(from);
-    EXPECT_NE(at, std::string::npos) << from;
-    s.replace(at, from.size(), to);
-  }
-  return s;
+    "quantization_config": {"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128]}})",
+                changes);
+}
+
+/// What DeepSeek publishes with V3, as far as it is about the model.
+std::string deepseek_v3_file(edits const& changes = {}) {
+  return edited(R"({"architectures": ["DeepseekV3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 0,
+    "eos_token_id": 1, "ep_size": 1, "first_k_dense_replace": 3, "hidden_act": "silu", "hidden_size": 7168, "initializer_range": 0.02,
+    "intermediate_size": 18432, "kv_lora_rank": 512, "max_position_embeddings": 163840, "model_type": "deepseek_v3",
+    "moe_intermediate_size": 2048, "moe_layer_freq": 1, "n_group": 8, "n_routed_experts": 256, "n_shared_experts": 1,
+    "norm_topk_prob": true, "num_attention_heads": 128, "num_experts_per_tok": 8, "num_hidden_layers": 61, "num_key_value_heads": 128,
+    "num_nextn_predict_layers": 1, "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
+    "quantization_config": {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "weight_block_size": [128, 128]},
+    "rms_norm_eps": 1e-06, "rope_scaling": {"beta_fast": 32, "beta_slow": 1, "factor": 40, "mscale": 1.0, "mscale_all_dim": 1.0,
+    "original_max_position_embeddings": 4096, "type": "yarn"}, "rope_theta": 10000, "routed_scaling_factor": 2.5,
+    "scoring_func": "sigmoid", "tie_word_embeddings": false, "topk_group": 4, "topk_method": "noaux_tc", "torch_dtype": "bfloat16",
+    "use_cache": true, "v_head_dim": 128, "vocab_size": 129280})",
+                changes);
 }
 
 struct config : testing::Test {
@@ -51,6 +74,38 @@ struct config : testing::Test {
 };
 
 TEST_F(config, a_file_equals_its_model) { EXPECT_EQ(differences(golden::tiny_a, read(tiny_a())), std::vector<std::string>{}); }
+
+TEST_F(config, published_models_are_read) {
+  EXPECT_EQ(differences(model::config, read(deepseek_v3_file())), std::vector<std::string>{});
+
+  model_config const kimi_k2 = read(deepseek_v3_file({{"\"deepseek_v3\"", "\"kimi_k2\""},
+                                                      {R"("num_attention_heads": 128)", R"("num_attention_heads": 64)"},
+                                                      {R"("num_key_value_heads": 128)", R"("num_key_value_heads": 64)"},
+                                                      {R"("n_routed_experts": 256)", R"("n_routed_experts": 384)"},
+                                                      {R"("n_group": 8)", R"("n_group": 1)"},
+                                                      {R"("topk_group": 4)", R"("topk_group": 1)"},
+                                                      {R"("num_nextn_predict_layers": 1)", R"("num_nextn_predict_layers": 0)"},
+                                                      {R"("beta_fast": 32)", R"("beta_fast": 1.0)"}}))
+                                   .model;
+  EXPECT_EQ(kimi_k2.moe.experts, 384);
+  EXPECT_EQ(kimi_k2.rope.beta_fast, 1.0);
+
+  // DeepSeek-V2-Lite: no groups, no bias, no q_lora, two shared experts, BF16.
+  model_config const v2_lite =
+      read(R"({"model_type": "deepseek_v2", "first_k_dense_replace": 1, "hidden_act": "silu", "hidden_size": 2048, "q_lora_rank": null,
+    "intermediate_size": 10944, "kv_lora_rank": 512, "moe_intermediate_size": 1408, "moe_layer_freq": 1, "n_group": 1,
+    "n_routed_experts": 64, "n_shared_experts": 2, "norm_topk_prob": false, "num_attention_heads": 16, "num_experts_per_tok": 6,
+    "num_hidden_layers": 27, "num_key_value_heads": 16, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "rms_norm_eps": 1e-06,
+    "rope_scaling": {"beta_fast": 32, "beta_slow": 1, "factor": 40, "mscale": 0.707, "mscale_all_dim": 0.707,
+    "original_max_position_embeddings": 4096, "type": "yarn"}, "rope_theta": 10000, "routed_scaling_factor": 1.0,
+    "scoring_func": "softmax", "tie_word_embeddings": false, "topk_group": 1, "topk_method": "greedy", "torch_dtype": "bfloat16",
+    "v_head_dim": 128, "vocab_size": 102400})")
+          .model;
+  EXPECT_EQ(v2_lite.weights, moesaic::weight_format::bf16);
+  EXPECT_EQ(v2_lite.moe.shared_inter, moesaic::models::deepseek_v2_lite::config.shared_inter);
+  EXPECT_EQ(v2_lite.moe.score, moesaic::score_fn::softmax);
+  EXPECT_EQ(v2_lite.num_nextn_predict_layers, 0);
+}
 
 TEST_F(config, both_rope_spellings_nested_and_newer_names_mean_the_same) {
   std::string const newer = tiny_a(
