@@ -20,6 +20,7 @@ inline void finish() {}
 #include "arguments.hpp"
 #include "forward.hpp"
 #include "gemm.hpp"
+#include "layer_stages.hpp"
 #include "map.hpp"
 #include "permute.hpp"
 #include "quantize.hpp"

@@ -26,6 +26,7 @@ inline void finish() { Kokkos::fence(); }
 #include "forward.hpp"
 #include "gemm.hpp"
 #include "kokkos_main.hpp"
+#include "layer_stages.hpp"
 #include "map.hpp"
 #include "permute.hpp"
 #include "quantize.hpp"

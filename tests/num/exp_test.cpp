@@ -50,7 +50,7 @@ TEST(exp, is_within_two_ulp) {
 TEST(log1p, is_within_two_ulp) {
   // Below -1 the exact answer is no number; see the limits below.
   expect_within(
-      "log1p", 0.95, [](float x) { return x < -1.0f ? 0.0f : moesaic::log1p(x); },
+      "log1p", 1.3, [](float x) { return x < -1.0f ? 0.0f : moesaic::log1p(x); },
       [](auto x) { return x < -1 ? decltype(x){0} : std::log1p(x); });
 }
 TEST(tanh, is_within_two_ulp) {

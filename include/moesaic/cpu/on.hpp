@@ -9,6 +9,7 @@
 #include <moesaic/cpu/gemm.hpp>
 #include <moesaic/cpu/pack.hpp>
 #include <moesaic/cpu/pool.hpp>
+#include <moesaic/cpu/up.hpp>
 #include <moesaic/semantics/group.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cpu {
@@ -57,6 +58,14 @@ struct on {
   status grouped_gemm(gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int32_t const* expert_offsets,
                       matrix_view<float> out) const {
     cpu::grouped_gemm(threads, a, w, expert_offsets, out);
+    return {};
+  }
+
+  /// The step up in one pass; see pipeline/forward.hpp.
+  template <activation_format F, class Rows, weight_format W, class Hidden>
+  status up(gemm_input<Rows> const& x, packed_matrices<W> const& gate_weights, packed_matrices<W> const& up_weights,
+            std::int32_t const* expert_offsets, Hidden const& out) const {
+    cpu::up<F>(threads, x, gate_weights, up_weights, expert_offsets, out);
     return {};
   }
 };

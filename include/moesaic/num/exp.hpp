@@ -1,4 +1,6 @@
-// exp and sigmoid for fp32, the only ones the library uses, written in fma so that the bits are the same on every compiler and target.
+// exp, sigmoid, log1p and tanh for fp32: the only ones the library uses, written in fma so that the bits are the same on every compiler and
+// target. Largest errors over all 2^32 inputs, against libm's double (MOESAIC_EXHAUSTIVE=1 on tests/num): exp 0.77, sigmoid 1.48, log1p 1.27,
+// tanh 1.35 units of the last place.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +52,7 @@ MOESAIC_INLINE constexpr float exp_finite(float x) {
 
 }  // namespace detail
 
-/// e^x.
+/// e^x, within 0.78 ulp.
 MOESAIC_INLINE constexpr float exp(float x) {
   float const largest = 0x1.62e42ep+6f;  // above it the result rounds to infinity
   float const below = detail::pick(x < largest, x, largest);
@@ -59,7 +61,7 @@ MOESAIC_INLINE constexpr float exp(float x) {
   return from_bits(detail::pick(is_nan(x), nan_bits, high));
 }
 
-/// 1 / (1 + e^-x), accurate relative to the result for very negative x too, where it is e^x.
+/// 1 / (1 + e^-x), within 1.5 ulp: accurate relative to the result for very negative x too, where it is e^x.
 MOESAIC_INLINE constexpr float sigmoid(float x) {
   std::uint32_t const a = abs_bits(x);
   float const e = detail::exp_finite(-from_bits(detail::pick(a < to_bits(104.0f), a, to_bits(104.0f))));
@@ -73,7 +75,7 @@ MOESAIC_INLINE constexpr float sigmoid(float x) {
   return from_bits(detail::pick(a > inf_bits, nan_bits, to_bits(y)));
 }
 
-/// log(1 + x).
+/// log(1 + x), within 1.3 ulp.
 MOESAIC_INLINE constexpr float log1p(float x) {
   float const v = detail::pick((x > -1.0f) & (x <= 0x1.fffffep+127f), x, 0.0f);
   // 1 + v = 2^k (1 + f) with f in [-0.25, 0.5], f rounded once: 2^-k is exact, and so is 2^-k - 1 for every k that leaves v a say.
@@ -97,7 +99,7 @@ MOESAIC_INLINE constexpr float log1p(float x) {
   return from_bits(detail::pick((x < -1.0f) | is_nan(x), nan_bits, high));
 }
 
-/// The hyperbolic tangent.
+/// The hyperbolic tangent, within 1.4 ulp.
 MOESAIC_INLINE constexpr float tanh(float x) {
   std::uint32_t const a = abs_bits(x);
   float const v = from_bits(detail::pick(a < to_bits(10.0f), a, to_bits(10.0f)));  // from 9.02 on the result rounds to 1

@@ -40,18 +40,23 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
   }
 }
 
-/// Two GEMMs and the activation: rows of x → hidden rows. `offsets` null: one expert, all rows.
+/// Two GEMMs and the activation: rows of x → hidden rows. `offsets` null: one expert, all rows. A backend with a member `up<format>` fuses
+/// the step, to the same bits.
 template <class L, backend B, class Prepared>
 status up(B const& ctx, gemm_input<gemm_rows_t<L>> const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets,
           std::int32_t const* row_count, hidden_buffers<L::policy.activations> const& b) {
   constexpr activation_format format = L::policy.activations;
-  if (status const s = ctx.grouped_gemm(x, gate, offsets, b.gate); !s) return s;
-  if (status const s = ctx.grouped_gemm(x, up, offsets, b.up); !s) return s;
-  if constexpr (is_quantized(format))
-    return ctx.launch(b.gate.rows * ceil_div(b.gate.cols, scale_block),
-                      activate_quantize_rows<scale_t<format>>{b.gate, b.up, row_count, b.hidden});
-  else
-    return ctx.launch(b.gate.rows, activate_row<format>{b.gate, b.up, row_count, b.gate});
+  if constexpr (requires { ctx.template up<format>(x, gate, up, offsets, b.target()); }) {
+    return ctx.template up<format>(x, gate, up, offsets, b.target());
+  } else {
+    if (status const s = ctx.grouped_gemm(x, gate, offsets, b.gate); !s) return s;
+    if (status const s = ctx.grouped_gemm(x, up, offsets, b.up); !s) return s;
+    if constexpr (is_quantized(format))
+      return ctx.launch(b.gate.rows * ceil_div(b.gate.cols, scale_block),
+                        activate_quantize_rows<scale_t<format>>{b.gate, b.up, row_count, b.hidden});
+    else
+      return ctx.launch(b.gate.rows, activate_row<format>{b.gate, b.up, row_count, b.gate});
+  }
 }
 
 template <class L, backend B, class Prepared>

@@ -48,6 +48,14 @@ struct hidden_buffers {
   matrix_view<float> gate, up;
   typename gemm_rows<F>::type hidden;
 
+  /// Where hidden rows are written.
+  auto target() const {
+    if constexpr (is_quantized(F))
+      return hidden;
+    else
+      return gate;
+  }
+
   static hidden_buffers take(arena& a, std::int64_t rows, std::int64_t inter) {
     hidden_buffers b;
     b.gate = {a.take<float>(rows * inter), rows, inter};

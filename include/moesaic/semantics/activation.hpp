@@ -76,7 +76,7 @@ struct activate_quantize_rows {
     float const *const a = gate.row(row) + b * scale_block, *const u = up.row(row) + b * scale_block;
     float* const value = s.value;
     g.for_each(width, [=](int c) { value[c] = swiglu(a[c], u[c]); });
-    quantize_block(g, s, width, out, row, b);
+    quantize_block(g, value, width, out, row, b);
   }
 };
 

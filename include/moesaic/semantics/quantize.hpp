@@ -24,13 +24,12 @@ struct quantize_scratch {
   float value[scale_block];
 };
 
-/// Quantises s.value[0 … width) into block `b` of row `row` of `out`: scale = max(amax, 1e-4) / 448, rounded up to a power of two if Scale
+/// Quantises value[0 … width) into block `b` of row `row` of `out`: scale = max(amax, 1e-4) / 448, rounded up to a power of two if Scale
 /// is u8, code = E4M3(value / scale). A NaN or an infinity in the block makes all of the block read back as NaN: the row is lost visibly.
 /// The last row also zeroes the scales that pad the row count to a multiple of 4.
 template <class Scale, group G>
-MOESAIC_INLINE void quantize_block(G const& g, quantize_scratch& s, int width, quantized_rows<Scale> const& out, std::int64_t row,
+MOESAIC_INLINE void quantize_block(G const& g, float const* value, int width, quantized_rows<Scale> const& out, std::int64_t row,
                                    std::int64_t b) {
-  float* const value = s.value;
   Scale const scale = scale_for<Scale>(from_bits(g.max(width, [=](int c) { return abs_bits(value[c]); })));
   float const divisor = scale_to_float(scale);
   std::uint8_t* const code = out.codes + row * out.cols + b * scale_block;
@@ -58,7 +57,7 @@ struct quantize_rows {
     T const* const from = x.row(row) + b * scale_block;
     float* const value = s.value;
     g.for_each(width, [=](int c) { value[c] = to_float(from[c]); });
-    quantize_block(g, s, width, out, row, b);
+    quantize_block(g, value, width, out, row, b);
   }
 };
 

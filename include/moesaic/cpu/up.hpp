@@ -1,0 +1,45 @@
+// The step up: gate and up GEMMs with the activation in their epilogue, so that neither product goes through memory.
+#pragma once
+
+#include <cstdint>
+
+#include <moesaic/cpu/gemm.hpp>
+#include <moesaic/semantics/activation.hpp>
+
+namespace moesaic::inline MOESAIC_ABI::cpu {
+
+namespace detail {
+
+/// Columns [first, first + width) of hidden row `row` from fp32 values that swiglu gave.
+template <activation_format F>
+void store_hidden(float* value, int width, std::int64_t row, std::int64_t first, matrix_view<float> const& out) {
+  for (int c = 0; c < width; ++c) out(row, first + c) = round_to<F>(value[c]);
+}
+template <activation_format F, class Scale>
+void store_hidden(float* value, int width, std::int64_t row, std::int64_t first, quantized_rows<Scale> const& out) {
+  quantize_block(serial_group{}, value, width, out, row, first / scale_block);
+}
+
+}  // namespace detail
+
+/// out.row(r) = swiglu(x.row(source of r) · gate_eᵀ, x.row(source of r) · up_eᵀ) for the rows r of every expert e, rounded or quantised to
+/// F. The bits of grouped_gemm twice and activation: the same order of addition, the same functions.
+template <activation_format F, tune::cpu_gemm_policy Policy = tune::select(tune::native_registers), class Rows, weight_format W, pool P,
+          class Hidden>
+void up(P& threads, gemm_input<Rows> const& x, packed_matrices<W> const& gate, packed_matrices<W> const& up,
+        std::int32_t const* expert_offsets, Hidden const& out) {
+  detail::for_each_panel<Policy>(threads, gate, expert_offsets, out.rows, [&](auto e, auto s0, auto s1, auto first, auto last) {
+    alignas(64) float g[Policy.panel_rows][strip], u[Policy.panel_rows][strip], hidden[Policy.panel_rows][scale_block];
+    for (std::int64_t s = s0; s < s1; ++s) {
+      detail::multiply_strip<Policy>(x, gate, e, s, first, last, g);
+      detail::multiply_strip<Policy>(x, up, e, s, first, last, u);
+      for (std::int64_t r = 0; r < last - first; ++r)
+        for (int n = 0; n < strip; ++n) hidden[r][(s - s0) * strip + n] = swiglu(g[r][n], u[r][n]);
+    }
+    std::int64_t const n0 = s0 * strip;
+    int const width = static_cast<int>(gate.n - n0 < scale_block ? gate.n - n0 : scale_block);
+    for (std::int64_t row = first; row < last; ++row) detail::store_hidden<F>(hidden[row - first], width, row, n0, out);
+  });
+}
+
+}  // namespace moesaic::inline MOESAIC_ABI::cpu
