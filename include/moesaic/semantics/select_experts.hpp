@@ -42,6 +42,7 @@ struct select_experts {
     scores(g, logits.row(t), s.score);
     float const* const b = bias;
     g.for_each(config.experts, [&s, b](int e) {
+      static_cast<void>(b);  // used only if there is a bias; clang would warn of the capture
       if constexpr (config.bias)
         s.key[e] = ordered_key(s.score[e] + b[e]);
       else
