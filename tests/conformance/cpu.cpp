@@ -16,13 +16,4 @@ inline std::string describe(int threads) { return std::to_string(threads) + " th
 inline void finish() {}
 }  // namespace stamp
 
-#include "activation.hpp"
-#include "arguments.hpp"
-#include "forward.hpp"
-#include "gemm.hpp"
-#include "layer_stages.hpp"
-#include "map.hpp"
-#include "permute.hpp"
-#include "quantize.hpp"
-#include "route.hpp"
-#include "unpermute.hpp"
+#include "parts.hpp"

@@ -4,7 +4,7 @@
 #include <moesaic/pipeline/stages.hpp>
 #include <oracle/stages.hpp>
 
-#include "quantize.hpp"
+#include "quantized_buffers.hpp"
 #include "weights.hpp"
 
 namespace conformance {

@@ -21,14 +21,5 @@ inline std::string describe(setting s) { return std::to_string(s.threads) + " th
 inline void finish() { Kokkos::fence(); }
 }  // namespace stamp
 
-#include "activation.hpp"
-#include "arguments.hpp"
-#include "forward.hpp"
-#include "gemm.hpp"
 #include "kokkos_main.hpp"
-#include "layer_stages.hpp"
-#include "map.hpp"
-#include "permute.hpp"
-#include "quantize.hpp"
-#include "route.hpp"
-#include "unpermute.hpp"
+#include "parts.hpp"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "forward.hpp"
+#include "quantized_buffers.hpp"
 
 namespace conformance {
 

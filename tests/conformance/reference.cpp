@@ -11,13 +11,4 @@ inline std::string describe(int) { return "its one thread"; }
 inline void finish() {}
 }  // namespace stamp
 
-#include "activation.hpp"
-#include "arguments.hpp"
-#include "forward.hpp"
-#include "gemm.hpp"
-#include "layer_stages.hpp"
-#include "map.hpp"
-#include "permute.hpp"
-#include "quantize.hpp"
-#include "route.hpp"
-#include "unpermute.hpp"
+#include "parts.hpp"
