@@ -32,7 +32,7 @@ void expect_within(char const* name, double bound, F f, Exact exact) {
   double worst = 0;
   float at = 0;
   bool const all = oracle::exhaustive();
-  oracle::for_floats(257, [&](float x) {
+  oracle::for_floats(641, [&](float x) {
     if (std::isnan(x)) return;
     float const y = f(x);
     double const error =

@@ -51,7 +51,9 @@ TEST(fp16, overflows_to_infinity_and_keeps_denormals_and_the_sign_of_zero) {
 TEST(fp16, agrees_with_the_processor_but_for_the_payload_of_nan) {
   oracle::for_floats(257, [](float x) {
     if (!std::isnan(x)) {
-      ASSERT_EQ(encode(x), _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT)) << std::hexfloat << x;
+      // Not _cvtss_sh, whose macro is not C++ in clang 14.
+      auto const expected = static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT)));
+      ASSERT_EQ(encode(x), expected & 0xFFFFu) << std::hexfloat << x;
     }
   });
 }
