@@ -126,6 +126,20 @@ TEST_F(arguments, of_forward) {
   EXPECT_EQ(forward_text(), "workspace.data is null");
   workspace = {memory_data.data(), needed};
 
+  auto const good = prepared;
+  prepared = {};
+  EXPECT_EQ(forward_text(), "weights.router.experts is 0, expected 1");
+  prepared = good;
+  prepared.bias = nullptr;
+  EXPECT_EQ(forward_text(), "weights.bias is null");
+  prepared = good;
+  prepared.up.n = 64;
+  EXPECT_EQ(forward_text(), "weights.up.n is 64, expected 128");
+  prepared = good;
+  prepared.shared_down = {};
+  EXPECT_EQ(forward_text(), "weights.shared_down.experts is 0, expected 1");
+  prepared = good;
+
   topk_choice other = choice;
   other.tokens = 6;
   EXPECT_EQ(forward_text({.choice = other}), "extras.choice.tokens is 6, expected 5");
@@ -191,6 +205,8 @@ TEST_F(arguments, of_route) {
   EXPECT_EQ(text(route<layer_type>(ctx, x, prepared, {workspace.data, needed}, choice)), "ok");
   EXPECT_EQ(text(route<layer_type>(ctx, x, prepared, {workspace.data, needed - 1}, choice)),
             "scratch holds " + std::to_string(needed - 1) + " bytes, needed are " + std::to_string(needed));
+  EXPECT_EQ(text(route<layer_type>(ctx, x, prepared_weights<reference::on, layer_type>{}, {workspace.data, needed}, choice)),
+            "weights.router.experts is 0, expected 1");
   x.cols = 8;
   EXPECT_EQ(text(route<layer_type>(ctx, x, prepared, {workspace.data, needed}, choice)), "x.cols is 8, expected 256");
 }

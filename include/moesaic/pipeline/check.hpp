@@ -85,6 +85,12 @@ status quantized(char const* argument, quantized_rows<Scale> const& q, std::int6
                      not_null(argument, "scales", rows > 0 && q.scales == nullptr));
 }
 
+/// Weights that prepare() has made: anything else has no shape.
+template <class Prepared>
+constexpr status prepared(char const* argument, Prepared const& w, std::int64_t experts, std::int64_t n, std::int64_t k) {
+  return first_error(equal(argument, "experts", w.experts, experts), equal(argument, "n", w.n, n), equal(argument, "k", w.k, k));
+}
+
 /// Weights as a loader hands them over. Tensors of one-byte codes may lie anywhere; wider elements at their natural alignment.
 template <weight_format F>
 status weights(char const* argument, weight_matrices<F> const& w, std::int64_t experts, std::int64_t n, std::int64_t k) {

@@ -86,7 +86,7 @@ status forward(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& wei
   constexpr moe_config c = L::config;
   std::int64_t const tokens = x.rows;
   if (status const s = check::first_error(check::rows_of_16_bytes("x", x, tokens, c.hidden), check::slots("x", "rows", tokens, c.top_k),
-                                          check::rows_of_16_bytes("y", y, tokens, c.hidden),
+                                          check::rows_of_16_bytes("y", y, tokens, c.hidden), check::prepared_layer(weights),
                                           check::caller_memory("workspace", workspace, tokens > 0 ? workspace_bytes<L>(ctx, tokens) : 0));
       !s)
     return s;

@@ -52,6 +52,29 @@ constexpr layer_weights<L> shapes_of() {
 
 }  // namespace detail
 
+namespace check {
+
+/// A layer's prepared weights have the layer's shapes, which no others than those that prepare<L>() has filled do.
+template <class B, class L>
+status prepared_router(prepared_weights<B, L> const& w) {
+  constexpr moe_config c = L::config;
+  return first_error(prepared("weights.router", w.router, 1, c.experts, c.hidden),
+                     not_null("weights", "bias", c.bias && w.bias == nullptr));
+}
+template <class B, class L>
+status prepared_layer(prepared_weights<B, L> const& w) {
+  constexpr moe_config c = L::config;
+  constexpr int shared = c.shared_inter > 0 ? 1 : 0;
+  return first_error(prepared_router(w), prepared("weights.gate", w.gate, c.experts, c.inter, c.hidden),
+                     prepared("weights.up", w.up, c.experts, c.inter, c.hidden),
+                     prepared("weights.down", w.down, c.experts, c.hidden, c.inter),
+                     prepared("weights.shared_gate", w.shared_gate, shared, c.shared_inter, shared * c.hidden),
+                     prepared("weights.shared_up", w.shared_up, shared, c.shared_inter, shared * c.hidden),
+                     prepared("weights.shared_down", w.shared_down, shared, shared * c.hidden, c.shared_inter));
+}
+
+}  // namespace check
+
 /// Bytes that prepare() needs for matrices of this shape.
 template <backend B, weight_format F>
 std::size_t prepared_bytes(B const& ctx, weight_matrices<F> const& shape) {

@@ -74,9 +74,10 @@ std::size_t route_bytes(std::int64_t tokens) {
 template <class L, backend B, class X>
 status route(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& weights, memory scratch, topk_choice out) {
   using element = std::remove_const_t<X>;
-  if (status const s = check::first_error(
-          check::rows_of_16_bytes("x", x, x.rows, L::config.hidden), check::slots("x", "rows", x.rows, L::config.top_k),
-          check::choice("out", out, x.rows, L::config.top_k), check::caller_memory("scratch", scratch, route_bytes<L>(x.rows)));
+  if (status const s =
+          check::first_error(check::rows_of_16_bytes("x", x, x.rows, L::config.hidden), check::slots("x", "rows", x.rows, L::config.top_k),
+                             check::choice("out", out, x.rows, L::config.top_k), check::prepared_router(weights),
+                             check::caller_memory("scratch", scratch, route_bytes<L>(x.rows)));
       !s || x.rows == 0)
     return s;
   arena a(scratch);
@@ -140,8 +141,9 @@ status check_gemm_rows(quantized_rows<Scale> const& rows, std::int64_t k) {
 
 /// out.row(r) = a.row(source of r) · W_eᵀ in fp32, for the rows r in [expert_offsets[e], expert_offsets[e+1]) of every expert e of w.
 /// Null expert_offsets: all rows of out belong to expert 0, which makes it a plain linear layer. a: rows [M, k] sorted by expert, or rows
-/// [T, k] gathered through row_to_slot; f32_rows or quantized_rows. out [≥ M, n]. Scales and order of addition: semantics/gemm.hpp; each
-/// backend states its error against float64. The bits of a row depend on nothing but that row and its expert.
+/// [T, k] gathered through row_to_slot; f32_rows or quantized_rows. out [M, n], or with gathered rows any number of rows. Scales and order
+/// of addition: semantics/gemm.hpp; each backend states its error against float64. The bits of a row depend on nothing but that row and its
+/// expert.
 template <backend B, class Rows, class Prepared>
 status grouped_gemm(B const& ctx, gemm_input<Rows> a, Prepared const& w, std::int32_t const* expert_offsets, matrix_view<float> out) {
   if (status const s = check::first_error(detail::check_gemm_rows(a.rows, w.k), check::matrix("out", out, out.rows, w.n),

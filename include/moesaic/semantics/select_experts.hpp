@@ -79,9 +79,13 @@ struct select_experts {
         first = key > first ? key : first;
       }
       if constexpr (config.group_score == group_score_fn::top2_sum) {
-        // A missing second score counts as −inf, so that a group with one usable expert still stands above a group with none.
-        if (first != no_key)
-          first = ordered_key(score_of(first) + (second != no_key ? score_of(second) : from_bits(0x80000000U | inf_bits)));
+        // A missing second score counts as −inf, and so does a sum that is NaN (+inf − inf): a group with a usable expert stands above a
+        // group with none.
+        if (first != no_key) {
+          float const lowest = from_bits(0x80000000U | inf_bits);
+          std::uint32_t const sum = ordered_key(score_of(first) + (second != no_key ? score_of(second) : lowest));
+          first = sum != no_key ? sum : ordered_key(lowest);
+        }
       }
       s.group_key[j] = first;
     });
