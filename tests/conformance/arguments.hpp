@@ -68,21 +68,21 @@ TEST(forward, names_a_wrong_argument_and_leaves_y_alone) {
         right, [&] { return all_untouched(out.y) && all_untouched(out.ids) && all_untouched(out.weights) && all_untouched(workspace); },
         {
             {[](call& f) { f.x.data = nullptr; }, "x.data is null"},
-            {[](call& f) { f.x.data = moved(f.x.data); }, "x.data is 4, expected a multiple of 16 bytes"},
+            {[](call& f) { f.x.data = moved(f.x.data); }, "x.data is 4 bytes past a multiple of 16"},
             {[](call& f) { f.x.cols = 568; }, "x.cols is 568, expected 576"},
             {[](call& f) { f.x.stride = 575; }, "x.stride is 575, expected 576"},
-            {[](call& f) { ++f.x.stride; }, "x.stride is 4, expected a multiple of 16 bytes"},
+            {[](call& f) { ++f.x.stride; }, "x.stride is 4 bytes past a multiple of 16"},
             {[](call& f) { f.x.rows = -1; }, "x.rows is -1, expected 0 to 536870911"},
             {[](call& f) { f.x.rows = 1LL << 29; }, "x.rows is 536870912, expected 0 to 536870911"},
             {[](call& f) { f.y.data = nullptr; }, "y.data is null"},
-            {[](call& f) { f.y.data = moved(f.y.data, 2); }, "y.data is 8, expected a multiple of 16 bytes"},
+            {[](call& f) { f.y.data = moved(f.y.data, 2); }, "y.data is 8 bytes past a multiple of 16"},
             {[](call& f) { f.y.rows = 28; }, "y.rows is 28, expected 29"},
             {[](call& f) { f.y.cols = 577; }, "y.cols is 577, expected 576"},
             {[](call& f) { f.y.stride = 0; }, "y.stride is 0, expected 576"},
             {[](call& f) { --f.workspace.bytes; }, "workspace holds " + given + " bytes, needed are " + needed},
             {[](call& f) { f.workspace = {}; }, "workspace holds 0 bytes, needed are " + needed},
             {[](call& f) { f.workspace.data = nullptr; }, "workspace.data is null"},
-            {[](call& f) { f.workspace.data = moved(f.workspace.data); }, "workspace.data is 32, expected a multiple of 64 bytes"},
+            {[](call& f) { f.workspace.data = moved(f.workspace.data); }, "workspace.data is 32 bytes past a multiple of 64"},
             {[](call& f) { f.extras.choice.tokens = 30; }, "extras.choice.tokens is 30, expected 29"},
             {[](call& f) { f.extras.choice.top_k = 3; }, "extras.choice.top_k is 3, expected 4"},
             {[](call& f) { f.extras.choice.weights = nullptr; }, "extras.choice.weights is null"},
@@ -90,7 +90,7 @@ TEST(forward, names_a_wrong_argument_and_leaves_y_alone) {
             {[](call& f) { f.extras.residual.rows = 1; }, "extras.residual.rows is 1, expected 29"},
             {[](call& f) { f.extras.residual.cols = 0; }, "extras.residual.cols is 0, expected 576"},
             {[](call& f) { f.extras.residual.data = moved(f.extras.residual.data); },
-             "extras.residual.data is 4, expected a multiple of 16 bytes"},
+             "extras.residual.data is 4 bytes past a multiple of 16"},
         });
 
     forward_call nothing{&w.weights, {nullptr, 0, 576}, {nullptr, 0, 576}, {}};
@@ -132,7 +132,7 @@ TEST(prepare, names_a_wrong_argument_and_writes_nothing) {
             {[](call& f) { f.weights.shared_down.n = 192; }, "weights.shared_down.n is 192, expected 576"},
             {[](call& f) { --f.to.bytes; }, "to holds " + std::to_string(bytes - 1) + " bytes, needed are " + std::to_string(bytes)},
             {[](call& f) { f.to.data = nullptr; }, "to.data is null"},
-            {[](call& f) { f.to.data = moved(f.to.data); }, "to.data is 32, expected a multiple of 64 bytes"},
+            {[](call& f) { f.to.data = moved(f.to.data); }, "to.data is 32 bytes past a multiple of 64"},
         });
   });
 }
@@ -158,10 +158,10 @@ TEST(route, names_a_wrong_argument) {
         {
             {[](call& f) { f.x.data = nullptr; }, "x.data is null"},
             {[](call& f) { f.x.cols = 40; }, "x.cols is 40, expected 576"},
-            {[](call& f) { f.x.data = moved(f.x.data); }, "x.data is 4, expected a multiple of 16 bytes"},
+            {[](call& f) { f.x.data = moved(f.x.data); }, "x.data is 4 bytes past a multiple of 16"},
             {[](call& f) { --f.scratch.bytes; },
              "scratch holds " + std::to_string(bytes - 1) + " bytes, needed are " + std::to_string(bytes)},
-            {[](call& f) { f.scratch.data = moved(f.scratch.data); }, "scratch.data is 32, expected a multiple of 64 bytes"},
+            {[](call& f) { f.scratch.data = moved(f.scratch.data); }, "scratch.data is 32 bytes past a multiple of 64"},
             {[](call& f) { f.out.ids = nullptr; }, "out.ids is null"},
             {[](call& f) { f.out.tokens = 28; }, "out.tokens is 28, expected 29"},
         });

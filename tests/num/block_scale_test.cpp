@@ -58,7 +58,7 @@ TEST(block_scale, an_infinite_amax_reads_back_as_nan) {
 TEST(block_scale, quantised_values_come_back_within_half_a_step) {
   oracle::random_bits random;
   for (int block = 0; block < 2000; ++block) {
-    std::vector<float> x(moesaic::block_scale_width);
+    std::vector<float> x(moesaic::scale_block);
     float const size = std::ldexp(1.0f, static_cast<int>(random() % 40) - 10);
     std::uint32_t most = 0;
     for (float& v : x) v = (static_cast<float>(random() >> 40) * 0x1p-23f - 1.0f) * size, most = std::max(most, moesaic::abs_bits(v));

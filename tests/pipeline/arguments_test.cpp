@@ -95,12 +95,12 @@ TEST_F(arguments, of_forward) {
   EXPECT_EQ(forward_text(), "x.data is null");
   x = good_x;
   x.data += 1;
-  EXPECT_EQ(forward_text(), "x.data is 4, expected a multiple of 16 bytes");
+  EXPECT_EQ(forward_text(), "x.data is 4 bytes past a multiple of 16");
   x = good_x;
   x.stride = 255;
   EXPECT_EQ(forward_text(), "x.stride is 255, expected 256");
   x.stride = 257;
-  EXPECT_EQ(forward_text(), "x.stride is 4, expected a multiple of 16 bytes");
+  EXPECT_EQ(forward_text(), "x.stride is 4 bytes past a multiple of 16");
   x = good_x;
   x.rows = -1;
   EXPECT_EQ(forward_text(), "x.rows is -1, expected 0 to 536870911");
@@ -114,14 +114,14 @@ TEST_F(arguments, of_forward) {
   EXPECT_EQ(forward_text(), "y.data is null");
   y = good_y;
   y.data += 2;
-  EXPECT_EQ(forward_text(), "y.data is 8, expected a multiple of 16 bytes");
+  EXPECT_EQ(forward_text(), "y.data is 8 bytes past a multiple of 16");
   y = good_y;
 
   auto const needed = workspace_bytes<layer_type>(ctx, T);
   workspace.bytes = needed - 1;
   EXPECT_EQ(forward_text(), "workspace holds " + std::to_string(needed - 1) + " bytes, needed are " + std::to_string(needed));
   workspace = {memory_data.data() + 8, needed};
-  EXPECT_EQ(forward_text(), "workspace.data is 8, expected a multiple of 64 bytes");
+  EXPECT_EQ(forward_text(), "workspace.data is 8 bytes past a multiple of 64");
   workspace = {nullptr, needed};
   EXPECT_EQ(forward_text(), "workspace.data is null");
   workspace = {memory_data.data(), needed};
@@ -173,7 +173,7 @@ TEST_F(arguments, of_prepare) {
   EXPECT_EQ(wrong([](auto& w) { w.router.codes = {}; }), "weights.router.codes is null");
   EXPECT_EQ(
       wrong([](auto& w) { w.router.codes.base = reinterpret_cast<bf16 const*>(reinterpret_cast<char const*>(w.router.codes.base) + 1); }),
-      "weights.router.codes is 1, expected a multiple of 2 bytes");
+      "weights.router.codes is 1 bytes past a multiple of 2");
   EXPECT_EQ(wrong([](auto& w) { w.bias = nullptr; }), "weights.bias is null");
   EXPECT_EQ(wrong([](auto& w) { w.gate.experts = 15; }), "weights.gate.experts is 15, expected 16");
   EXPECT_EQ(wrong([](auto& w) { w.up.k = 128; }), "weights.up.k is 128, expected 256");

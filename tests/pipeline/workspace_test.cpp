@@ -6,10 +6,10 @@ namespace {
 
 using namespace moesaic;
 
-TEST(workspace, grows_with_the_tokens_and_is_nothing_without) {
+TEST(workspace, grows_with_the_tokens_and_is_the_offsets_alone_without) {
   using l = layer<models::deepseek_v3>;
   constexpr reference::on ctx;
-  EXPECT_EQ(workspace_bytes<l>(ctx, 0), align_up(257 * 4, 64));  // the offsets alone
+  EXPECT_EQ(workspace_bytes<l>(ctx, 0), align_up(257 * 4, 64));
   std::size_t last = 0;
   for (std::int64_t tokens : {1, 2, 7, 64, 512, 4096}) {
     std::size_t const bytes = workspace_bytes<l>(ctx, tokens);

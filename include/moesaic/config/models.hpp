@@ -56,33 +56,21 @@ struct tiny_a {
 
 /// tinyA with an inner width that is no multiple of the 128-wide scale blocks (the golden checkpoint tinyB_ragged).
 struct tiny_b {
-  static constexpr moe_config config{.hidden = 256,
-                                     .inter = 96,
-                                     .experts = 16,
-                                     .top_k = 4,
-                                     .score = score_fn::sigmoid,
-                                     .bias = true,
-                                     .n_group = 4,
-                                     .topk_group = 2,
-                                     .group_score = group_score_fn::top2_sum,
-                                     .norm = norm_fn::sum,
-                                     .norm_eps = 1e-20F,
-                                     .route_scale = 2.5F,
-                                     .shared_inter = 96};
+  static constexpr moe_config config = [] {
+    moe_config c = tiny_a::config;
+    c.inter = c.shared_inter = 96;
+    return c;
+  }();
 };
 
 /// tinyA without groups and with two shared experts (the golden checkpoint tinyC_liteish).
 struct tiny_c {
-  static constexpr moe_config config{.hidden = 256,
-                                     .inter = 128,
-                                     .experts = 16,
-                                     .top_k = 4,
-                                     .score = score_fn::sigmoid,
-                                     .bias = true,
-                                     .norm = norm_fn::sum,
-                                     .norm_eps = 1e-20F,
-                                     .route_scale = 2.5F,
-                                     .shared_inter = 256};
+  static constexpr moe_config config = [] {
+    moe_config c = tiny_a::config;
+    c.n_group = c.topk_group = 1;
+    c.shared_inter = 256;
+    return c;
+  }();
 };
 
 }  // namespace moesaic::inline MOESAIC_ABI::models

@@ -7,6 +7,7 @@
 #include <moesaic/config/layer.hpp>
 #include <moesaic/core/views.hpp>
 #include <moesaic/num/bf16.hpp>
+#include <moesaic/num/block_scale.hpp>
 
 namespace moesaic::inline MOESAIC_ABI {
 
@@ -39,9 +40,6 @@ struct weight_code<weight_format::e4m3_128x128> {
 /// The stored element of a weight format: float, bf16, or a byte holding an E4M3 code.
 template <weight_format F>
 using weight_code_t = typename weight_code<F>::type;
-
-/// Columns (and, for weights, rows) that share one scale. Always 128, also at ragged edges: never to be inferred from a scale grid.
-inline constexpr int scale_block = 128;
 
 /// `experts` matrices W of n rows and k columns, row-major without gaps; y = x Wᵀ. With e4m3_128x128 each has a scale grid
 /// [⌈n/128⌉, ⌈k/128⌉] of fp32, row-major: W[r][c] = code · scale[r/128][c/128] (the checkpoint's `weight_scale_inv`). Other formats

@@ -8,11 +8,10 @@ namespace moesaic::inline MOESAIC_ABI {
 enum class errc {
   ok,
   null_argument,     // a pointer that is read or written is null
-  misaligned,        // an address or a row stride is not a multiple of `expected` bytes
+  misaligned,        // an address or a row stride is `value` bytes past a multiple of `expected`
   out_of_range,      // a number is above `expected`, or negative
   shape_mismatch,    // a number of rows, columns, experts … is not `expected`
   memory_too_small,  // caller-owned memory holds `value` bytes where `expected` are needed
-  backend_failed,    // the backend's run time refused the work and gave `value` as its own error code
 };
 
 /// The answer of every call that can be given wrong arguments. Converts to true when all is well.
@@ -54,11 +53,10 @@ constexpr status_text describe(status const& s) {
   switch (s.code) {
     case errc::ok: break;
     case errc::null_argument: put(" is null"); break;
-    case errc::misaligned: put(" is "), number(s.value), put(", expected a multiple of "), number(s.expected), put(" bytes"); break;
+    case errc::misaligned: put(" is "), number(s.value), put(" bytes past a multiple of "), number(s.expected); break;
     case errc::out_of_range: put(" is "), number(s.value), put(", expected 0 to "), number(s.expected); break;
     case errc::shape_mismatch: put(" is "), number(s.value), put(", expected "), number(s.expected); break;
     case errc::memory_too_small: put(" holds "), number(s.value), put(" bytes, needed are "), number(s.expected); break;
-    case errc::backend_failed: put(" failed with the backend's error "), number(s.value); break;
   }
   return out;
 }

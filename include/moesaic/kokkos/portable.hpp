@@ -2,12 +2,12 @@
 #pragma once
 
 #include <Kokkos_Core.hpp>
-#include <cstddef>
 #include <cstdint>
 
 #include <moesaic/core/status.hpp>
 #include <moesaic/kokkos/gemm.hpp>
 #include <moesaic/kokkos/group.hpp>
+#include <moesaic/semantics/unpacked_weights.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::kokkos {
 
@@ -41,29 +41,15 @@ inline constexpr int scratch_bytes = static_cast<int>(sizeof(S) + 64);
 /// The context: `kokkos::portable{exec}`. Prepared weights are the caller's own views, in memory that `exec` can reach; they must stay
 /// alive. Work is enqueued on `exec`; nothing here fences. team_size 0 leaves the choice to Kokkos.
 template <class Exec>
-struct portable {
+struct portable : unpacked_weights {
   Exec exec;
   int team_size = 0;
 
   explicit portable(Exec const& e, int team = 0) : exec(e), team_size(team) {}
 
-  template <weight_format F>
-  using prepared_matrices = weight_matrices<F>;
-
   template <class F>
   status launch(std::int64_t n, F const& f) const {
     run("moesaic::stage", n, detail::team_launch<Exec, F>{f});
-    return {};
-  }
-
-  template <weight_format F>
-  std::size_t prepared_bytes(weight_matrices<F> const&) const {
-    return 0;
-  }
-
-  template <weight_format F>
-  status prepare(weight_matrices<F> const& from, memory, weight_matrices<F>& to) const {
-    to = from;
     return {};
   }
 

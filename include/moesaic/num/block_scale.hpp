@@ -18,8 +18,8 @@
 
 namespace moesaic::inline MOESAIC_ABI {
 
-/// The number of consecutive values of a row that share a scale.
-inline constexpr int block_scale_width = 128;
+/// Columns (and, for weights, rows) that share one scale. Always 128, also at ragged edges: never to be inferred from a scale grid.
+inline constexpr int scale_block = 128;
 
 /// max(amax, 1e-4) / 448. An infinite amax gives an infinite scale, a NaN the canonical NaN; either way the block reads back as NaN.
 /// The sign of amax is ignored.

@@ -21,7 +21,7 @@ namespace detail {
 
 /// Routes, maps, and brings x into the form that the first expert GEMM reads.
 template <class L, backend B, class X>
-status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const& weights, bool choice_is_given, forward_plan<L>& p) {
+status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const& weights, bool choice_is_given, forward_plan<L, B>& p) {
   constexpr activation_format format = L::policy.activations;
   f32_rows wide;
   if (!choice_is_given || !is_quantized(format))
@@ -40,13 +40,13 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
   }
 }
 
-/// Two GEMMs and the activation: rows of x → hidden rows. `offsets` null: one expert, all rows. A backend with a member `up<format>` fuses
-/// the step, to the same bits.
+/// Two GEMMs and the activation: rows of x → hidden rows. `offsets` null: one expert, all rows. A backend may have the step in one piece,
+/// to the same bits.
 template <class L, backend B, class Prepared>
 status up(B const& ctx, gemm_input<gemm_rows_t<L>> const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets,
-          std::int32_t const* row_count, hidden_buffers<L::policy.activations> const& b) {
+          std::int32_t const* row_count, typename forward_plan<L, B>::buffers const& b) {
   constexpr activation_format format = L::policy.activations;
-  if constexpr (requires { ctx.template up<format>(x, gate, up, offsets, b.target()); }) {
+  if constexpr (fuses_up<B, L>) {
     return ctx.template up<format>(x, gate, up, offsets, b.target());
   } else {
     if (status const s = ctx.grouped_gemm(x, gate, offsets, b.gate); !s) return s;
@@ -60,13 +60,13 @@ status up(B const& ctx, gemm_input<gemm_rows_t<L>> const& x, Prepared const& gat
 }
 
 template <class L, backend B, class Prepared>
-status down(B const& ctx, hidden_buffers<L::policy.activations> const& b, Prepared const& w, std::int32_t const* offsets,
+status down(B const& ctx, typename forward_plan<L, B>::buffers const& b, Prepared const& w, std::int32_t const* offsets,
             matrix_view<float> out) {
   return ctx.grouped_gemm(gemm_input{b.hidden}, w, offsets, out);
 }
 
 template <class L, class Y, backend B>
-status combine(B const& ctx, forward_plan<L> const& p, matrix_view<Y const> residual, matrix_view<Y> y) {
+status combine(B const& ctx, forward_plan<L, B> const& p, matrix_view<Y const> residual, matrix_view<Y> y) {
   return ctx.launch(y.rows, combine_row<Y>{p.partials, p.map.slot_to_row, p.choice.weights, L::config.top_k, p.shared_out, residual, y});
 }
 
@@ -97,7 +97,7 @@ status forward(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& wei
   if (tokens == 0) return {};
 
   arena a(workspace);
-  auto p = detail::forward_plan<L>::take(a, tokens);
+  auto p = detail::forward_plan<L, B>::take(a, tokens);
   if (extras.choice.ids != nullptr) p.choice = extras.choice;
   std::int32_t const* const offsets = p.map.expert_offsets;
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <moesaic/pipeline/arena.hpp>
 #include <moesaic/pipeline/backend.hpp>
@@ -42,14 +43,16 @@ quantized_rows<scale_t<F>> take_quantized(arena& a, std::int64_t rows, std::int6
   return {codes, a.take<scale_t<F>>(ceil_div(cols, scale_block) * align_up(rows, 4)), rows, cols};
 }
 
-/// gate, up and hidden rows of one expert width. Unquantised hidden rows overwrite the gate rows.
-template <activation_format F>
+/// gate, up and hidden rows of one expert width. Unquantised hidden rows overwrite the gate rows. A backend that fuses the step up (Fused)
+/// needs the hidden rows alone.
+template <activation_format F, bool Fused>
 struct hidden_buffers {
   matrix_view<float> gate, up;
   typename gemm_rows<F>::type hidden;
 
   /// Where hidden rows are written.
-  auto target() const {
+  using target_type = std::conditional_t<is_quantized(F), typename gemm_rows<F>::type, matrix_view<float>>;
+  target_type target() const {
     if constexpr (is_quantized(F))
       return hidden;
     else
@@ -58,8 +61,8 @@ struct hidden_buffers {
 
   static hidden_buffers take(arena& a, std::int64_t rows, std::int64_t inter) {
     hidden_buffers b;
-    b.gate = {a.take<float>(rows * inter), rows, inter};
-    b.up = {a.take<float>(rows * inter), rows, inter};
+    if constexpr (!Fused || !is_quantized(F)) b.gate = {a.take<float>(rows * inter), rows, inter};
+    if constexpr (!Fused) b.up = {a.take<float>(rows * inter), rows, inter};
     if constexpr (is_quantized(F))
       b.hidden = take_quantized<F>(a, rows, inter);
     else
@@ -68,11 +71,20 @@ struct hidden_buffers {
   }
 };
 
+/// Whether B has the step up in one piece: a member up<format>(rows, gate, up, expert_offsets, hidden).
+template <class B, class L>
+concept fuses_up = requires(B const& b, gemm_input<gemm_rows_t<L>> const& x,
+                            typename B::template prepared_matrices<L::policy.weights> const& w,
+                            typename hidden_buffers<L::policy.activations, true>::target_type out) {
+  b.template up<L::policy.activations>(x, w, w, nullptr, out);
+};
+
 /// The plan. Made from no memory at all it still knows how many bytes it would use.
-template <class L>
+template <class L, class B>
 struct forward_plan {
   static constexpr moe_config c = L::config;
   static constexpr activation_format format = L::policy.activations;
+  using buffers = hidden_buffers<format, fuses_up<B, L>>;
 
   float* logits;
   topk_choice choice;
@@ -80,7 +92,7 @@ struct forward_plan {
   float* wide_x;               // x in fp32, unless it is given so
   matrix_view<float> rounded;  // x as the GEMMs read it, where that is not wide_x
   gemm_rows_t<L> rows;         // what the first GEMMs read; set by front
-  hidden_buffers<format> routed, shared;
+  buffers routed, shared;
   matrix_view<float> partials, shared_out;
 
   static forward_plan take(arena& a, std::int64_t tokens) {
@@ -102,10 +114,10 @@ struct forward_plan {
       p.rows = take_quantized<format>(a, tokens, c.hidden);
     else if constexpr (format != activation_format::f32)
       p.rounded = {a.take<float>(tokens * c.hidden), tokens, c.hidden};
-    p.routed = hidden_buffers<format>::take(a, slots, c.inter);
+    p.routed = buffers::take(a, slots, c.inter);
     p.partials = {a.take<float>(slots * c.hidden), slots, c.hidden};
     if constexpr (c.shared_inter > 0) {
-      p.shared = hidden_buffers<format>::take(a, tokens, c.shared_inter);
+      p.shared = buffers::take(a, tokens, c.shared_inter);
       p.shared_out = {a.take<float>(tokens * c.hidden), tokens, c.hidden};
     }
     return p;
@@ -119,7 +131,7 @@ struct forward_plan {
 template <class L, backend B>
 std::size_t workspace_bytes(B const&, std::int64_t max_tokens) {
   arena a;
-  detail::forward_plan<L>::take(a, max_tokens);
+  detail::forward_plan<L, B>::take(a, max_tokens);
   return a.used();
 }
 

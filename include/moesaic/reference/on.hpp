@@ -1,36 +1,22 @@
 // The reference backend: one thread, the serial group, no packing. Slow on purpose and easy to read; the other backends are held to it.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 #include <moesaic/core/status.hpp>
 #include <moesaic/semantics/gemm.hpp>
 #include <moesaic/semantics/group.hpp>
+#include <moesaic/semantics/unpacked_weights.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::reference {
 
 /// The context of the reference backend. Prepared weights are the caller's own views, which therefore must stay alive.
-struct on {
-  template <weight_format F>
-  using prepared_matrices = weight_matrices<F>;
-
+struct on : unpacked_weights {
   /// f(group, i, scratch) for each i in [0, n).
   template <class F>
   status launch(std::int64_t n, F const& f) const {
     typename F::scratch scratch;
     for (std::int64_t i = 0; i < n; ++i) f(serial_group{}, i, scratch);
-    return {};
-  }
-
-  template <weight_format F>
-  std::size_t prepared_bytes(weight_matrices<F> const&) const {
-    return 0;
-  }
-
-  template <weight_format F>
-  status prepare(weight_matrices<F> const& from, memory, weight_matrices<F>& to) const {
-    to = from;
     return {};
   }
 

@@ -1,4 +1,5 @@
-// Tile shapes of the CPU grouped GEMM, one row per instruction set. Replace the policy by passing your own to the kernel.
+// Tile shapes of the CPU grouped GEMM, one row per size of the register file: accumulators, two weight vectors and a broadcast fit. Not
+// tuned by measurement yet. Replace the policy by passing your own to the kernel.
 #pragma once
 
 #include <moesaic/core/macros.hpp>
