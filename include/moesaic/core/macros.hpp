@@ -1,6 +1,7 @@
 // What every other header needs from the preprocessor, and nothing else: host/device marks, the inline namespace, loop hints.
 #pragma once
 
+#include <moesaic/core/instruction_set.hpp>
 #include <moesaic/version.hpp>
 
 #if defined(__FAST_MATH__)
@@ -15,20 +16,9 @@
 
 #define MOESAIC_INLINE MOESAIC_HD inline __attribute__((always_inline))
 
-// The instruction set is part of every name, so that objects built with different -march in one program never share an inline function.
-#if defined(__AVX512FP16__) && defined(__AVX512VBMI__)
-#define MOESAIC_ABI v0_1_avx512_fp16
-#elif defined(__AVX512BF16__) && defined(__AVX512VBMI__)
-#define MOESAIC_ABI v0_1_avx512_bf16
-#elif defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
-#define MOESAIC_ABI v0_1_avx512
-#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
-#define MOESAIC_ABI v0_1_avx2
-#elif defined(__ARM_NEON)
-#define MOESAIC_ABI v0_1_neon
-#else
-#define MOESAIC_ABI v0_1_scalar
-#endif
+// Version and instruction set are part of every name, v100_x0001fff say: two versions in one program share nothing, nor do objects that
+// were built with different -march.
+#define MOESAIC_ABI MOESAIC_INSTRUCTIONS(v, MOESAIC_VERSION, _x)
 
 // The loop that follows carries no dependence through memory between its iterations. (clang checks at run time instead: its own pragma
 // warns wherever it cannot be obeyed.)
