@@ -1,4 +1,5 @@
 // The front door: configurations, models, the hand-off types, every stage, and the reference backend. No dependency.
+// (Layouts for other libraries are in pipeline/adapters.hpp; this door is kept small.)
 #pragma once
 
 #include <moesaic/config/layer.hpp>

@@ -20,6 +20,7 @@ TEST(status, line_names_argument_member_and_values) {
   EXPECT_EQ(text({errc::misaligned, "y", "data", 8, 16}), "y.data is 8 bytes past a multiple of 16");
   EXPECT_EQ(text({errc::out_of_range, "x", "rows", -3, 268435455}), "x.rows is -3, expected 0 to 268435455");
   EXPECT_EQ(text({errc::shape_mismatch, "x", "cols", 7167, 7168}), "x.cols is 7167, expected 7168");
+  EXPECT_EQ(text({errc::too_small, "out", "capacity", 63, 64}), "out.capacity is 63, expected at least 64");
   EXPECT_EQ(text({errc::memory_too_small, "workspace", "", 64, 128}), "workspace holds 64 bytes, needed are 128");
 }
 

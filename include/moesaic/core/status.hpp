@@ -11,6 +11,7 @@ enum class errc {
   misaligned,        // an address or a row stride is `value` bytes past a multiple of `expected`
   out_of_range,      // a number is above `expected`, or negative
   shape_mismatch,    // a number of rows, columns, experts … is not `expected`
+  too_small,         // a number is below `expected`
   memory_too_small,  // caller-owned memory holds `value` bytes where `expected` are needed
 };
 
@@ -56,6 +57,7 @@ constexpr status_text describe(status const& s) {
     case errc::misaligned: put(" is "), number(s.value), put(" bytes past a multiple of "), number(s.expected); break;
     case errc::out_of_range: put(" is "), number(s.value), put(", expected 0 to "), number(s.expected); break;
     case errc::shape_mismatch: put(" is "), number(s.value), put(", expected "), number(s.expected); break;
+    case errc::too_small: put(" is "), number(s.value), put(", expected at least "), number(s.expected); break;
     case errc::memory_too_small: put(" holds "), number(s.value), put(" bytes, needed are "), number(s.expected); break;
   }
   return out;

@@ -26,6 +26,10 @@ constexpr status at_most(char const* argument, char const* member, long long val
   return value >= 0 && value <= largest ? status{} : status{errc::out_of_range, argument, member, value, largest};
 }
 
+constexpr status at_least(char const* argument, char const* member, long long value, long long smallest) {
+  return value >= smallest ? status{} : status{errc::too_small, argument, member, value, smallest};
+}
+
 constexpr status not_null(char const* argument, char const* member, bool null) {
   return null ? status{errc::null_argument, argument, member, 0, 0} : status{};
 }
