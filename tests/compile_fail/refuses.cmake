@@ -1,0 +1,18 @@
+# Compiles SOURCE and expects one error, with the one reason CONCEPT ("nothing": expects it to compile).
+execute_process(COMMAND ${COMPILER} -std=c++20 -fsyntax-only -I${INCLUDE} ${SOURCE} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+# g++: "required for the satisfaction of 'name<M>' [with M = model]"; clang: "because 'model' does not satisfy 'name'".
+set(quote "(['`]|‘)")
+string(REGEX MATCHALL "(satisfaction of|does not satisfy) ${quote}[a-z0-9_]+" named "${output}")
+list(TRANSFORM named REPLACE "^.*[^a-z0-9_]([a-z0-9_]+)$" "\\1")
+list(REMOVE_DUPLICATES named)
+list(REMOVE_ITEM named valid_model same_as __same_as)
+string(REGEX MATCHALL "error:" errors "${output}")
+if(CONCEPT STREQUAL "nothing")
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "it does not compile:\n${output}")
+  endif()
+elseif(result EQUAL 0)
+  message(FATAL_ERROR "it compiles")
+elseif(NOT named STREQUAL CONCEPT OR NOT errors STREQUAL "error:")
+  message(FATAL_ERROR "the message names '${named}':\n${output}")
+endif()
