@@ -3,13 +3,28 @@ include_guard()
 include(FetchContent)
 
 # Our own code is clean under these; CMake's --compile-no-warning-as-error is the way out for a compiler that we have not met.
+# A program says so, instead of dying of SIGILL, where the processor is not what it was built for.
 function(moesaic_own target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
   set_target_properties(${target} PROPERTIES COMPILE_WARNING_AS_ERROR ON CXX_EXTENSIONS OFF)
   if(MOESAIC_NATIVE)
     target_compile_options(${target} PRIVATE -march=native)
   endif()
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    target_link_libraries(${target} PRIVATE moesaic_built_for moesaic_processor_check)
+  endif()
 endfunction()
+
+add_library(moesaic_built_for OBJECT ${CMAKE_CURRENT_LIST_DIR}/built_for.cpp)
+add_library(moesaic_processor_check OBJECT ${CMAKE_CURRENT_LIST_DIR}/processor_check.cpp)
+foreach(half moesaic_built_for moesaic_processor_check)
+  target_link_libraries(${half} PRIVATE moesaic_moesaic)
+  moesaic_own(${half})
+endforeach()
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  target_compile_options(moesaic_processor_check PRIVATE -march=x86-64 -mno-sse3)  # whatever CMAKE_CXX_FLAGS has; no sse3, no avx
+endif()
 
 # Each subfolder that has a CMakeLists.txt; a folder's own file decides whether it can be built here.
 function(moesaic_add_subfolders)

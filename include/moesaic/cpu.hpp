@@ -7,6 +7,7 @@
 #include <moesaic/core/status.hpp>
 #include <moesaic/core/views.hpp>
 #include <moesaic/cpu/on.hpp>
+#include <moesaic/cpu/requires.hpp>
 #include <moesaic/cpu/worker.hpp>
 #include <moesaic/pipeline/adapters.hpp>
 #include <moesaic/pipeline/forward.hpp>
