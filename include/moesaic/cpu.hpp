@@ -10,6 +10,7 @@
 #include <moesaic/cpu/requires.hpp>
 #include <moesaic/cpu/worker.hpp>
 #include <moesaic/pipeline/adapters.hpp>
+#include <moesaic/pipeline/checked.hpp>
 #include <moesaic/pipeline/forward.hpp>
 #include <moesaic/pipeline/prepare.hpp>
 #include <moesaic/pipeline/stages.hpp>

@@ -8,6 +8,7 @@
 #include <moesaic/core/views.hpp>
 #include <moesaic/kokkos/on.hpp>
 #include <moesaic/pipeline/adapters.hpp>
+#include <moesaic/pipeline/checked.hpp>
 #include <moesaic/pipeline/forward.hpp>
 #include <moesaic/pipeline/prepare.hpp>
 #include <moesaic/pipeline/stages.hpp>

@@ -50,6 +50,8 @@ struct weight_matrices {
   std::int64_t n = 0, k = 0;
   expert_array<weight_code_t<F>> codes{};
   expert_array<float> scales{};
+
+  MOESAIC_HD constexpr weight_code_t<F> const* row(std::int64_t e, std::int64_t r) const { return codes[e] + r * k; }
 };
 
 /// All weights of one MoE layer: router [E, H], correction bias fp32 [E] (null unless config.bias), gate and up [E][I, H], down [E][H, I],

@@ -27,38 +27,42 @@ struct [[nodiscard]] status {
   constexpr explicit operator bool() const { return code == errc::ok; }
 };
 
-/// A status as one readable line, at most 191 characters, zero-terminated: "x.cols is 7167, expected 7168".
+/// One readable line, at most 191 characters, zero-terminated; what is longer is cut.
 struct status_text {
   char text[192] = {};
+  int length = 0;
+
   constexpr char const* c_str() const { return text; }
+
+  constexpr status_text& put(char const* c) {
+    for (; *c != '\0' && length < 191; ++c) text[length++] = *c;
+    return *this;
+  }
+  constexpr status_text& put(long long v) {
+    char digit[24] = {};
+    int at = 23;
+    unsigned long long u = v < 0 ? 0ULL - static_cast<unsigned long long>(v) : static_cast<unsigned long long>(v);
+    do digit[--at] = static_cast<char>('0' + u % 10);
+    while ((u /= 10) != 0);
+    if (v < 0) digit[--at] = '-';
+    return put(digit + at);
+  }
 };
 
+/// "x.cols is 7167, expected 7168".
 constexpr status_text describe(status const& s) {
   status_text out;
-  int at = 0;
-  auto put = [&](char const* c) {
-    for (; *c != '\0' && at < 191; ++c) out.text[at++] = *c;
-  };
-  auto number = [&](long long v) {
-    char digit[24] = {};
-    int n = 0;
-    unsigned long long u = v < 0 ? 0ULL - static_cast<unsigned long long>(v) : static_cast<unsigned long long>(v);
-    do digit[n++] = static_cast<char>('0' + u % 10);
-    while ((u /= 10) != 0);
-    if (v < 0) digit[n++] = '-';
-    while (n > 0 && at < 191) out.text[at++] = digit[--n];
-  };
-  if (s.code == errc::ok) return put("ok"), out;
-  put(s.argument);
-  if (s.member[0] != '\0') put("."), put(s.member);
+  if (s.code == errc::ok) return out.put("ok");
+  out.put(s.argument);
+  if (s.member[0] != '\0') out.put(".").put(s.member);
   switch (s.code) {
     case errc::ok: break;
-    case errc::null_argument: put(" is null"); break;
-    case errc::misaligned: put(" is "), number(s.value), put(" bytes past a multiple of "), number(s.expected); break;
-    case errc::out_of_range: put(" is "), number(s.value), put(", expected 0 to "), number(s.expected); break;
-    case errc::shape_mismatch: put(" is "), number(s.value), put(", expected "), number(s.expected); break;
-    case errc::too_small: put(" is "), number(s.value), put(", expected at least "), number(s.expected); break;
-    case errc::memory_too_small: put(" holds "), number(s.value), put(" bytes, needed are "), number(s.expected); break;
+    case errc::null_argument: out.put(" is null"); break;
+    case errc::misaligned: out.put(" is ").put(s.value).put(" bytes past a multiple of ").put(s.expected); break;
+    case errc::out_of_range: out.put(" is ").put(s.value).put(", expected 0 to ").put(s.expected); break;
+    case errc::shape_mismatch: out.put(" is ").put(s.value).put(", expected ").put(s.expected); break;
+    case errc::too_small: out.put(" is ").put(s.value).put(", expected at least ").put(s.expected); break;
+    case errc::memory_too_small: out.put(" holds ").put(s.value).put(" bytes, needed are ").put(s.expected); break;
   }
   return out;
 }
