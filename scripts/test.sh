@@ -5,7 +5,7 @@ set -euo pipefail
 preset=${1:-release}
 . "$(dirname "$0")/setup.sh"
 
-packages=("${tools[@]}" libgtest-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev)
+packages=("${tools[@]}" libgtest-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev qemu-user)
 [ "$preset" != clang ] || packages+=(clang libomp-dev)
 need_packages "${packages[@]}"
 
