@@ -206,7 +206,8 @@ forward_output<Model> run_forward(stamp::context_type const& ctx, forward_case<M
   forward_output<Model> out = given != nullptr ? *given : forward_output<Model>(last - first);
   buffer<std::byte> workspace(static_cast<std::int64_t>(moesaic::workspace_bytes<layer>(ctx, last - first)));
   workspace.fill_bytes(dirt);
-  moesaic::forward_extras<typename Model::y_type> extras{.choice = out.choice(), .choice_is_given = given != nullptr};
+  moesaic::forward_extras<typename Model::y_type> extras{
+      .choice = out.choice(), .given = given != nullptr ? moesaic::given_choice::ids_and_weights : moesaic::given_choice::nothing};
   if (Model::residual) extras.residual = {c.residual.data() + first * stride, last - first, Model::config.hidden, stride};
   need(moesaic::forward<layer>(ctx, moesaic::matrix_view(c.x.data() + first * stride, last - first, Model::config.hidden, stride),
                                w.weights, moesaic::matrix_view(out.y.data(), last - first, Model::config.hidden, stride),

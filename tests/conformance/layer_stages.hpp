@@ -71,8 +71,8 @@ struct staged_layer {
     }
     moesaic::matrix_view<Y const> const residual(c.residual.data(), tokens, config.hidden, c.stride);
     need(moesaic::unpermute(ctx, moesaic::matrix_view<float const>(partials.data(), slots, config.hidden), map, out.choice(),
-                            moesaic::matrix_view<Y>(out.y.data(), tokens, config.hidden, c.stride), shared_rows,
-                            Model::residual ? residual : moesaic::matrix_view<Y const>{}));
+                            moesaic::matrix_view<Y>(out.y.data(), tokens, config.hidden, c.stride),
+                            {.shared = shared_rows, .residual = Model::residual ? residual : moesaic::matrix_view<Y const>{}}));
     stamp::finish();
     return out;
   }

@@ -47,8 +47,8 @@ void check_unpermute(std::int64_t tokens, int top_k, std::int64_t cols, bool wit
     need(moesaic::unpermute(
         ctx, moesaic::matrix_view<float const>(partials.data(), slots, cols, p_stride), map.view(tokens, top_k),
         {ids.data(), weights.data(), tokens, top_k}, out,
-        with_shared ? moesaic::matrix_view<float const>(shared.data(), tokens, cols) : moesaic::matrix_view<float const>{},
-        with_residual ? from : moesaic::matrix_view<Y const>{}));
+        {.shared = with_shared ? moesaic::matrix_view<float const>(shared.data(), tokens, cols) : moesaic::matrix_view<float const>{},
+         .residual = with_residual ? from : moesaic::matrix_view<Y const>{}}));
     stamp::finish();
     for (std::int64_t t = 0; t < tokens; ++t) {
       ASSERT_TRUE(same_bits(&y[t * y_stride], &right[t * y_stride], cols)) << "token " << t;

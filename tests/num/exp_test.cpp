@@ -62,6 +62,17 @@ TEST(sigmoid, is_within_two_ulp) {
       "sigmoid", 1.5, [](float x) { return moesaic::sigmoid(x); }, [](auto x) { return exact_sigmoid(x); });
 }
 
+TEST(softplus, is_within_two_ulp) {
+  expect_within(
+      "softplus", 2.0, [](float x) { return moesaic::softplus(x); },
+      [](auto x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); });
+}
+TEST(normal_cdf, is_within_five_ulp) {
+  expect_within(
+      "normal", 5.0, [](float x) { return moesaic::normal_cdf(x); },
+      [](auto x) { return std::erfc(-x * static_cast<decltype(x)>(0.707106781186547524400844362104849039L)) / 2; });
+}
+
 TEST(exp, every_nan_gives_the_canonical_one) {
   for (std::uint32_t u : {0x7F80'0001u, 0x7FBF'FFFFu, 0x7FC0'0001u, 0xFF80'0001u, 0xFFC0'0000u, 0xFFFF'FFFFu}) {
     float const x = oracle::float_of(u);
@@ -69,6 +80,8 @@ TEST(exp, every_nan_gives_the_canonical_one) {
     EXPECT_EQ(bits_of(moesaic::log1p(x)), moesaic::nan_bits);
     EXPECT_EQ(bits_of(moesaic::tanh(x)), moesaic::nan_bits);
     EXPECT_EQ(bits_of(moesaic::sigmoid(x)), moesaic::nan_bits);
+    EXPECT_TRUE(moesaic::is_nan(moesaic::softplus(x)));
+    EXPECT_EQ(bits_of(moesaic::normal_cdf(x)), moesaic::nan_bits);
   }
 }
 
@@ -115,6 +128,38 @@ TEST(sigmoid, has_its_limits_and_is_relatively_accurate_where_it_is_tiny) {
   EXPECT_EQ(moesaic::sigmoid(-0.0f), 0.5f);
   for (float x : {-10.0f, -20.0f, -80.0f, -87.0f, -90.0f, -100.0f, -103.0f})
     EXPECT_LE(oracle::ulp_error(moesaic::sigmoid(x), exact_sigmoid(static_cast<long double>(x))), 1.5) << x;
+}
+
+TEST(softplus, has_its_limits) {
+  EXPECT_EQ(moesaic::softplus(infinity), infinity);
+  EXPECT_EQ(bits_of(moesaic::softplus(-infinity)), 0u);
+  EXPECT_EQ(moesaic::softplus(0.0f), 0x1.62e430p-1f);
+  EXPECT_EQ(moesaic::softplus(1e30f), 1e30f);
+}
+
+TEST(normal_cdf, has_its_limits) {
+  EXPECT_EQ(moesaic::normal_cdf(infinity), 1.0f);
+  EXPECT_EQ(bits_of(moesaic::normal_cdf(-infinity)), 0u);
+  EXPECT_EQ(moesaic::normal_cdf(0.0f), 0.5f);
+  EXPECT_EQ(moesaic::normal_cdf(-0.0f), 0.5f);
+}
+
+// The instruction and the constant evaluation that stands in for it.
+template <std::uint32_t... Bits>
+void expect_same_roots() {
+  static constexpr float constant[] = {moesaic::detail::square_root(moesaic::from_bits(Bits))...};
+  float const run[] = {moesaic::detail::square_root(oracle::float_of(Bits))...};
+  for (std::size_t i = 0; i < sizeof...(Bits); ++i) EXPECT_EQ(bits_of(constant[i]), bits_of(run[i])) << i;
+}
+TEST(square_root, is_correctly_rounded_also_in_constant_evaluation) {
+  expect_same_roots<0u, 0x8000'0000u, 1u, 0x007F'FFFFu, 0x3F80'0000u, 0x3F80'0001u, 0x4049'0FDBu, 0x7F7F'FFFFu, 0x7F80'0000u,
+                    0x0000'0123u>();
+  EXPECT_TRUE(moesaic::is_nan(moesaic::detail::square_root(-1.0f)));
+  oracle::for_floats(641, [](float x) {
+    if (x >= 0.0f) {
+      ASSERT_EQ(bits_of(moesaic::detail::square_root(x)), bits_of(static_cast<float>(std::sqrt(static_cast<double>(x))))) << x;
+    }
+  });
 }
 
 // Between neighbours an error below one unit may still step back by one; it must not where a clamp or another formula takes over.

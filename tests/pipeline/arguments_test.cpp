@@ -149,7 +149,8 @@ TEST_F(arguments, of_forward) {
   other = choice;
   other.weights = nullptr;
   EXPECT_EQ(forward_text({.choice = other}), "extras.choice.weights is null");
-  EXPECT_EQ(forward_text({.choice = {nullptr, chosen.data(), T, c.top_k}, .choice_is_given = true}), "extras.choice.ids is null");
+  EXPECT_EQ(forward_text({.choice = {nullptr, chosen.data(), T, c.top_k}, .given = moesaic::given_choice::ids_and_weights}),
+            "extras.choice.ids is null");
   EXPECT_EQ(forward_text({.residual = {x.data, T, 128, 128}}), "extras.residual.cols is 128, expected 256");
   EXPECT_EQ(forward_text(), "ok");
 }
@@ -192,7 +193,7 @@ TEST_F(arguments, of_prepare) {
 
 TEST_F(arguments, of_route) {
   EXPECT_EQ(text(route_from_logits<layer_type>(ctx, logits, bias.data(), choice)), "ok");
-  EXPECT_EQ(text(route_from_logits<layer_type>(ctx, logits, nullptr, choice)), "bias is null");
+  EXPECT_EQ(text(route_from_logits<layer_type>(ctx, logits, nullptr, choice)), "biases.bias is null");
   logits.cols = 17;
   EXPECT_EQ(text(route_from_logits<layer_type>(ctx, logits, bias.data(), choice)), "logits.cols is 17, expected 16");
   logits.cols = 16;
@@ -286,9 +287,9 @@ TEST_F(arguments, of_activation_and_unpermute) {
 
   ASSERT_EQ(text(make_dispatch_map(ctx, choice, map)), "ok");
   EXPECT_EQ(text(unpermute(ctx, partials, map, choice, y)), "ok");
-  EXPECT_EQ(text(unpermute(ctx, partials, map, choice, y, x, x)), "ok");
-  EXPECT_EQ(text(unpermute(ctx, partials, map, choice, y, half)), "shared.cols is 128, expected 256");
-  EXPECT_EQ(text(unpermute(ctx, partials, map, choice, y, {}, half)), "residual.cols is 128, expected 256");
+  EXPECT_EQ(text(unpermute(ctx, partials, map, choice, y, {.shared = x, .residual = x})), "ok");
+  EXPECT_EQ(text(unpermute(ctx, partials, map, choice, y, {.shared = half})), "extras.shared.cols is 128, expected 256");
+  EXPECT_EQ(text(unpermute(ctx, partials, map, choice, y, {.residual = half})), "extras.residual.cols is 128, expected 256");
   choice.weights = nullptr;
   EXPECT_EQ(text(unpermute(ctx, partials, map, choice, y)), "choice.weights is null");
   choice.weights = chosen.data();

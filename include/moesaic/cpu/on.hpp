@@ -62,10 +62,10 @@ struct on {
   }
 
   /// The step up in one pass; see pipeline/forward.hpp.
-  template <activation_format F, class Rows, weight_format W, class Hidden>
+  template <activation_format F, class Rows, weight_format W, class Rule, class Hidden>
   status up(gemm_input<Rows> const& x, packed_matrices<W> const& gate_weights, packed_matrices<W> const& up_weights,
-            std::int32_t const* expert_offsets, Hidden const& out) const {
-    cpu::up<F>(threads, x, gate_weights, up_weights, expert_offsets, out);
+            std::int32_t const* expert_offsets, Rule const& rule, Hidden const& out) const {
+    cpu::up<F>(threads, x, gate_weights, up_weights, expert_offsets, rule, out);
     return {};
   }
 };

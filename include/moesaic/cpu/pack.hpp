@@ -48,7 +48,7 @@ void pack_strip(weight_matrices<F> const& from, packed_matrices<F> const& to, st
   std::int64_t const first = s * strip;
   std::int64_t const rows = from.n - first < strip ? from.n - first : strip;
   for (std::int64_t r = 0; r < rows; ++r) {
-    weight_code_t<F> const* const in = from.codes[e] + (first + r) * from.k;
+    weight_code_t<F> const* const in = from.row(e, first + r);
     for (std::int64_t c = 0; c < from.k; ++c) out[c * strip + r] = in[c];
   }
   for (std::int64_t r = rows; r < strip; ++r)

@@ -22,22 +22,26 @@ void store_hidden(float* value, int width, std::int64_t row, std::int64_t first,
 
 }  // namespace detail
 
-/// out.row(r) = swiglu(x.row(source of r) · gate_eᵀ, x.row(source of r) · up_eᵀ) for the rows r of every expert e, rounded or quantised to
-/// F. The bits of grouped_gemm twice and activation: the same order of addition, the same functions.
+/// out.row(r) = the activation of x.row(source of r) · gate_eᵀ and x.row(source of r) · up_eᵀ for the rows r of every expert e, rounded or
+/// quantised to F. The bits of grouped_gemm twice and activation: the same order of addition, the same functions. An activation without
+/// gate leaves `gate` unread.
 template <activation_format F, tune::cpu_gemm_policy Policy = tune::select(tune::native_registers), class Rows, weight_format W, pool P,
-          class Hidden>
+          activation_fn A, class Terms, class Hidden>
 void up(P& threads, gemm_input<Rows> const& x, packed_matrices<W> const& gate, packed_matrices<W> const& up,
-        std::int32_t const* expert_offsets, Hidden const& out) {
-  detail::for_each_panel<Policy>(threads, gate, expert_offsets, out.rows, [&](auto e, auto s0, auto s1, auto first, auto last) {
+        std::int32_t const* expert_offsets, activation_rule<A, Terms> const& rule, Hidden const& out) {
+  detail::for_each_panel<Policy>(threads, up, expert_offsets, out.rows, [&](auto e, auto s0, auto s1, auto first, auto last) {
     alignas(64) float g[Policy.panel_rows][strip], u[Policy.panel_rows][strip], hidden[Policy.panel_rows][scale_block];
     for (std::int64_t s = s0; s < s1; ++s) {
-      detail::multiply_strip<Policy>(x, gate, e, s, first, last, g);
+      if constexpr (is_gated(A)) detail::multiply_strip<Policy>(x, gate, e, s, first, last, g);
       detail::multiply_strip<Policy>(x, up, e, s, first, last, u);
-      for (std::int64_t r = 0; r < last - first; ++r)
-        for (int n = 0; n < strip; ++n) hidden[r][(s - s0) * strip + n] = swiglu(g[r][n], u[r][n]);
+      for (std::int64_t r = 0; r < last - first; ++r) {
+        auto const value = rule.of_row(first + r, up.n);
+        int const width = static_cast<int>(up.n - s * strip < strip ? up.n - s * strip : strip);
+        for (int n = 0; n < width; ++n) hidden[r][(s - s0) * strip + n] = value(g[r], u[r], n, s * strip + n);
+      }
     }
     std::int64_t const n0 = s0 * strip;
-    int const width = static_cast<int>(gate.n - n0 < scale_block ? gate.n - n0 : scale_block);
+    int const width = static_cast<int>(up.n - n0 < scale_block ? up.n - n0 : scale_block);
     for (std::int64_t row = first; row < last; ++row) detail::store_hidden<F>(hidden[row - first], width, row, n0, out);
   });
 }

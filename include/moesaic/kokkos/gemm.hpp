@@ -55,9 +55,8 @@ struct team_gemm {
     for (std::int64_t k0 = 0, b = 0; k0 < w.k; k0 += scale_block, ++b) {
       int const depth = static_cast<int>(w.k - k0 < scale_block ? w.k - k0 : scale_block);
       Kokkos::parallel_for(Kokkos::TeamThreadRange(member, depth), [&](int k) {
-        Kokkos::parallel_for(Kokkos::ThreadVectorRange(member, tile), [&](int n) {
-          s.weight[k][n] = n < width ? weight_value<F>(weights.codes[e][(n0 + n) * weights.k + k0 + k]) : 0.0F;
-        });
+        Kokkos::parallel_for(Kokkos::ThreadVectorRange(member, tile),
+                             [&](int n) { s.weight[k][n] = n < width ? weight_value<F>(weights.row(e, n0 + n)[k0 + k]) : 0.0F; });
       });
       member.team_barrier();
       Kokkos::parallel_for(Kokkos::TeamThreadRange(member, count), [&](int r) {

@@ -74,6 +74,22 @@ MOESAIC_INLINE constexpr float quotient(float a, float b) {
   return a / b;
 }
 
+/// The square root, rounded to nearest even also under nvcc's -prec-sqrt=false; NaN for x < 0.
+MOESAIC_INLINE constexpr float square_root(float x) {
+  if (__builtin_is_constant_evaluated()) {  // Newton in double settles within a unit of 2^-52: far below what could round wrongly
+    if (!(x > 0.0F) || to_bits(x) == inf_bits) return x < 0.0F ? from_bits(nan_bits) : x;
+    double const v = static_cast<double>(x);
+    double r = v > 1.0 ? v : 1.0;
+    for (int i = 0; i < 160; ++i) r = 0.5 * (r + v / r);
+    return static_cast<float>(r);
+  }
+#if defined(__CUDA_ARCH__)
+  return ::__fsqrt_rn(x);
+#else
+  return __builtin_sqrtf(x);
+#endif
+}
+
 }  // namespace detail
 
 }  // namespace moesaic::inline MOESAIC_ABI

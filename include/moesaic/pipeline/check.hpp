@@ -103,6 +103,7 @@ status weights(char const* argument, weight_matrices<F> const& w, std::int64_t e
       !s)
     return s;
   if (experts == 0) return {};
+  if (w.row_stride != 0 && w.row_stride < k) return {errc::shape_mismatch, argument, "row_stride", w.row_stride, k};
   if (w.codes.is_null()) return not_null(argument, "codes", true);
   if (F == weight_format::e4m3_128x128 && w.scales.is_null()) return not_null(argument, "scales", true);
   for (std::int64_t e = 0; e < experts; ++e) {
@@ -112,6 +113,16 @@ status weights(char const* argument, weight_matrices<F> const& w, std::int64_t e
       if (w.scales[e] == nullptr) return not_null(argument, "scales", true);
       if (status const s = aligned(argument, "scales", w.scales[e], alignof(float)); !s) return s;
     }
+  }
+  return {};
+}
+
+/// One row of fp32 biases for each expert.
+inline status biases(char const* argument, char const* member, expert_array<float> const& b, int rows) {
+  if (b.is_null()) return not_null(argument, member, true);
+  for (int e = 0; e < rows; ++e) {
+    if (status const s = not_null(argument, member, b[e] == nullptr); !s) return s;
+    if (status const s = aligned(argument, member, b[e], alignof(float)); !s) return s;
   }
   return {};
 }

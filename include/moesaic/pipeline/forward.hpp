@@ -9,53 +9,66 @@
 
 namespace moesaic::inline MOESAIC_ABI {
 
+/// What of the choice is the caller's own.
+enum class given_choice {
+  nothing,          // the router chooses and weighs
+  ids,              // the ids are read, the model's router weighs them (DeepSeek-V4's hash layers)
+  ids_and_weights,  // both are read; the router does not run
+};
+
 /// What a caller may add to a forward call. Y is the element type of y.
 template <class Y>
 struct forward_extras {
-  topk_choice choice{};             ///< with ids set, the layer's choice is written here instead of into the workspace …
-  bool choice_is_given = false;     ///< … or, with this, read from here: the caller's own router (an id outside [0, E): no expert)
-  matrix_view<Y const> residual{};  ///< [T, H], added last; may be y
+  topk_choice choice{};                        ///< with ids set, the layer's choice is written here instead of into the workspace …
+  given_choice given = given_choice::nothing;  ///< … or what is given of it is read from here (an id outside [0, E+Z): no expert)
+  matrix_view<Y const> residual{};             ///< [T, H], added last; may be y
+  std::int32_t const* valid_tokens = nullptr;  ///< where the number of leading tokens that count stands; those behind have no experts
 };
 
 namespace detail {
 
+constexpr float limit_or_infinity(float limit) { return limit > 0.0F ? limit : from_bits(inf_bits); }
+
 /// Routes, maps, and brings x into the form that the first expert GEMM reads.
 template <class L, backend B, class X>
-status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const& weights, bool choice_is_given, forward_plan<L, B>& p) {
+status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const& weights, given_choice given,
+             std::int32_t const* valid_tokens, forward_plan<L, B>& p) {
+  constexpr moe_config c = L::config;
   constexpr activation_format format = L::policy.activations;
-  f32_rows wide;
-  if (!choice_is_given || !is_quantized(format))
-    if (status const s = widen<X>(ctx, x, p.wide_x, wide); !s) return s;
-  if (!choice_is_given)
-    if (status const s = route_rows<L>(ctx, wide, weights, p.logits, p.choice); !s) return s;
-  if (status const s = ctx.launch(1, build_dispatch_map{p.choice.ids, p.map}); !s) return s;
+  bool const routes = given != given_choice::ids_and_weights;
+  if (routes || !is_quantized(format) || c.zero_experts > 0 || c.shared_gated)
+    if (status const s = widen<X>(ctx, x, p.wide_x, p.wide); !s) return s;
+  if (routes)
+    if (status const s = route_rows<L>(ctx, p.wide, weights, p.logits, given == given_choice::ids, p.choice); !s) return s;
+  if (status const s = ctx.launch(1, build_dispatch_map{p.choice.ids, p.map, valid_tokens}); !s) return s;
   if constexpr (is_quantized(format)) {
     return ctx.launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<X, scale_t<format>>{x, p.rows});
   } else if constexpr (format != activation_format::f32) {
     p.rows = p.rounded;
     return ctx.launch(x.rows, widen_row<X, format>{x, p.rounded});
   } else {
-    p.rows = wide;
+    p.rows = p.wide;
     return {};
   }
 }
 
 /// Two GEMMs and the activation: rows of x → hidden rows. `offsets` null: one expert, all rows. A backend may have the step in one piece,
 /// to the same bits.
-template <class L, backend B, class Prepared>
+template <class L, backend B, class Prepared, activation_fn A, class Terms>
 status up(B const& ctx, gemm_input<gemm_rows_t<L>> const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets,
-          std::int32_t const* row_count, typename forward_plan<L, B>::buffers const& b) {
+          std::int32_t const* row_count, activation_rule<A, Terms> const& rule, typename forward_plan<L, B>::buffers const& b) {
   constexpr activation_format format = L::policy.activations;
   if constexpr (fuses_up<B, L>) {
-    return ctx.template up<format>(x, gate, up, offsets, b.target());
+    return ctx.template up<format>(x, gate, up, offsets, rule, b.target());
   } else {
-    if (status const s = ctx.grouped_gemm(x, gate, offsets, b.gate); !s) return s;
+    if constexpr (is_gated(A))
+      if (status const s = ctx.grouped_gemm(x, gate, offsets, b.gate); !s) return s;
     if (status const s = ctx.grouped_gemm(x, up, offsets, b.up); !s) return s;
     if constexpr (is_quantized(format))
-      return ctx.launch(b.gate.rows * ceil_div(b.gate.cols, scale_block),
-                        activate_quantize_rows<scale_t<format>>{b.gate, b.up, row_count, b.hidden});
+      return ctx.launch(b.up.rows * ceil_div(b.up.cols, scale_block),
+                        activate_quantize_rows<scale_t<format>, A, Terms>{b.gate, b.up, row_count, b.hidden, rule});
     else
-      return ctx.launch(b.gate.rows, activate_row<format>{b.gate, b.up, row_count, b.gate});
+      return ctx.launch(b.up.rows, activate_row<format, A, Terms>{b.gate, b.up, row_count, b.up, rule});
   }
 }
 
@@ -65,14 +78,34 @@ status down(B const& ctx, typename forward_plan<L, B>::buffers const& b, Prepare
   return ctx.grouped_gemm(gemm_input{b.hidden}, w, offsets, out);
 }
 
+/// The routed experts' activation with all that the model adds to it.
+template <class L, backend B>
+activation_rule<L::config.act, terms_of<L>> routed_rule(prepared_weights<B, L> const& w, forward_plan<L, B> const& p) {
+  constexpr moe_config c = L::config;
+  activation_rule<c.act, terms_of<L>> rule{limit_or_infinity(c.act_limit)};
+  if constexpr (std::is_same_v<terms_of<L>, expert_terms>)
+    rule.terms = {p.map.row_to_slot, p.choice.ids, c.weight_at == weight_site::input ? p.choice.weights : nullptr, w.gate_bias, w.up_bias};
+  return rule;
+}
+
+/// What the model's combine adds to the weighted sum.
 template <class L, class Y, backend B>
-status combine(B const& ctx, forward_plan<L, B> const& p, matrix_view<Y const> residual, matrix_view<Y> y) {
-  return ctx.launch(y.rows, combine_row<Y>{p.partials, p.map.slot_to_row, p.choice.weights, L::config.top_k, p.shared_out, residual, y});
+combine_extras<Y> combine_extras_of(prepared_weights<B, L> const& w, forward_plan<L, B> const& p, matrix_view<Y const> residual) {
+  constexpr moe_config c = L::config;
+  return {.shared = p.shared_out,
+          .residual = residual,
+          .routed_scale = c.scale_at == scale_site::output ? c.route_scale : 1.0F,
+          .shared_scale = c.shared_scale,
+          .shared_gate = p.shared_gate,
+          .down_bias = w.down_bias,
+          .weights_are_applied = c.weight_at == weight_site::input,
+          .identity = c.zero_experts > 0 ? p.wide : f32_rows{},
+          .zero_experts = c.zero_experts};
 }
 
 }  // namespace detail
 
-/// y = Σ_k w_k · down_k(act(gate_k(x)) ⊙ up_k(x)) (+ shared expert) (+ residual) for T = x.rows tokens. x, y [T, H] of f32, bf16 or fp16,
+/// y = Σ_k w_k · expert_k(x) (+ shared expert) (+ residual) for T = x.rows tokens. x, y [T, H] of f32, bf16 or fp16,
 /// row-major, 16-byte aligned rows; y may be x. `weights` from prepare() on the same backend; `workspace` 64-byte aligned, at least
 /// workspace_bytes<L>(ctx, T) bytes.
 ///
@@ -90,7 +123,7 @@ status forward(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& wei
                                           check::caller_memory("workspace", workspace, tokens > 0 ? workspace_bytes<L>(ctx, tokens) : 0));
       !s)
     return s;
-  if (extras.choice.ids != nullptr || extras.choice_is_given)
+  if (extras.choice.ids != nullptr || extras.given != given_choice::nothing)
     if (status const s = check::choice("extras.choice", extras.choice, tokens, c.top_k); !s) return s;
   if (extras.residual.data != nullptr)
     if (status const s = check::rows_of_16_bytes("extras.residual", extras.residual, tokens, c.hidden); !s) return s;
@@ -101,16 +134,26 @@ status forward(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& wei
   if (extras.choice.ids != nullptr) p.choice = extras.choice;
   std::int32_t const* const offsets = p.map.expert_offsets;
 
-  if (status const s = detail::front<L>(ctx, matrix_view<element const>(x), weights, extras.choice_is_given, p); !s) return s;
+  if (status const s = detail::front<L>(ctx, matrix_view<element const>(x), weights, extras.given, extras.valid_tokens, p); !s) return s;
   gemm_input<detail::gemm_rows_t<L>> const gathered{p.rows, p.map.row_to_slot, c.top_k};
-  if (status const s = detail::up<L>(ctx, gathered, weights.gate, weights.up, offsets, offsets + c.experts, p.routed); !s) return s;
+  if (status const s = detail::up<L>(ctx, gathered, weights.gate, weights.up, offsets, offsets + c.experts,
+                                     detail::routed_rule<L>(weights, p), p.routed);
+      !s)
+    return s;
   if (status const s = detail::down<L>(ctx, p.routed, weights.down, offsets, p.partials); !s) return s;
   if constexpr (c.shared_inter > 0) {
     gemm_input<detail::gemm_rows_t<L>> const all{p.rows};
-    if (status const s = detail::up<L>(ctx, all, weights.shared_gate, weights.shared_up, nullptr, nullptr, p.shared); !s) return s;
+    activation_rule<c.act, no_terms> const rule{detail::limit_or_infinity(c.shared_act_limit)};
+    if (status const s = detail::up<L>(ctx, all, weights.shared_gate, weights.shared_up, nullptr, nullptr, rule, p.shared); !s) return s;
     if (status const s = detail::down<L>(ctx, p.shared, weights.shared_down, nullptr, p.shared_out); !s) return s;
+    if constexpr (c.shared_gated)
+      if (status const s =
+              ctx.grouped_gemm(gemm_input{p.wide}, weights.shared_token_gate, nullptr, matrix_view<float>(p.shared_gate, tokens, 1));
+          !s)
+        return s;
   }
-  return detail::combine<L>(ctx, p, extras.residual, y);
+  return ctx.launch(tokens, combine_row<Y>{p.partials, p.map, p.choice.ids, p.choice.weights,
+                                           detail::combine_extras_of<L>(weights, p, extras.residual), y});
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI

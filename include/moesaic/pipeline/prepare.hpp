@@ -10,27 +10,33 @@
 
 namespace moesaic::inline MOESAIC_ABI {
 
-/// One layer's weights in backend B's layout. The correction bias is copied along. Whether the rest of the source must stay alive is the
+/// One layer's weights in backend B's layout. Biases are copied along. Whether the rest of the source must stay alive is the
 /// backend's to say: cpu and kokkos on host spaces copy, reference and kokkos elsewhere keep views.
 template <class B, class L>
 struct prepared_weights {
   typename B::template prepared_matrices<L::policy.router> router{};
-  float const* bias = nullptr;
+  float const* bias = nullptr;        ///< [E+Z]
+  float const* logit_bias = nullptr;  ///< [E+Z]
   typename B::template prepared_matrices<L::policy.weights> gate{}, up{}, down{};
+  float const* gate_bias = nullptr;  ///< [E, I]
+  float const* up_bias = nullptr;    ///< [E, I]
+  float const* down_bias = nullptr;  ///< [E, H]
   typename B::template prepared_matrices<L::policy.weights> shared_gate{}, shared_up{}, shared_down{};
+  typename B::template prepared_matrices<L::policy.router> shared_token_gate{};
 };
 
 namespace detail {
 
+/// Row e of `to` [rows, count] = from[e].
 struct copy_f32 {
   struct scratch {};
-  float const* from;
+  expert_array<float> from;
   float* to;
   int count;
   template <group G>
-  MOESAIC_HD void operator()(G const& g, std::int64_t, scratch&) const {
-    float const* const in = from;
-    float* const out = to;
+  MOESAIC_HD void operator()(G const& g, std::int64_t e, scratch&) const {
+    float const* const in = from[e];
+    float* const out = to + e * count;
     g.for_each(count, [=](int i) { out[i] = in[i]; });
   }
 };
@@ -40,37 +46,69 @@ template <class L>
 constexpr layer_weights<L> shapes_of() {
   constexpr moe_config c = L::config;
   layer_weights<L> w;
-  w.router = {1, c.experts, c.hidden, {}, {}};
-  w.gate = w.up = {c.experts, c.inter, c.hidden, {}, {}};
-  w.down = {c.experts, c.hidden, c.inter, {}, {}};
+  w.router = {1, c.choices(), c.hidden};
+  w.up = {c.experts, c.inter, c.hidden};
+  w.down = {c.experts, c.hidden, c.inter};
+  if (is_gated(c.act)) w.gate = w.up;
   if (c.shared_inter > 0) {
-    w.shared_gate = w.shared_up = {1, c.shared_inter, c.hidden, {}, {}};
-    w.shared_down = {1, c.hidden, c.shared_inter, {}, {}};
+    w.shared_up = {1, c.shared_inter, c.hidden};
+    w.shared_down = {1, c.hidden, c.shared_inter};
+    if (is_gated(c.act)) w.shared_gate = w.shared_up;
   }
+  if (c.shared_gated) w.shared_token_gate = {1, 1, c.hidden};
   return w;
+}
+
+/// f(name, weights, their shape, prepared) for each matrix of the layer.
+template <class L, class B, class F>
+status for_each_matrix(layer_weights<L> const& from, prepared_weights<B, L>& to, F const& f) {
+  layer_weights<L> const shape = shapes_of<L>();
+  if (status const s = f("weights.router", from.router, shape.router, to.router); !s) return s;
+  if (status const s = f("weights.gate", from.gate, shape.gate, to.gate); !s) return s;
+  if (status const s = f("weights.up", from.up, shape.up, to.up); !s) return s;
+  if (status const s = f("weights.down", from.down, shape.down, to.down); !s) return s;
+  if (status const s = f("weights.shared_gate", from.shared_gate, shape.shared_gate, to.shared_gate); !s) return s;
+  if (status const s = f("weights.shared_up", from.shared_up, shape.shared_up, to.shared_up); !s) return s;
+  if (status const s = f("weights.shared_down", from.shared_down, shape.shared_down, to.shared_down); !s) return s;
+  return f("weights.shared_token_gate", from.shared_token_gate, shape.shared_token_gate, to.shared_token_gate);
+}
+
+/// f(name, whether the model has it, biases, rows, columns, prepared) for each bias of the layer.
+template <class L, class B, class F>
+status for_each_bias(layer_weights<L> const& from, prepared_weights<B, L>& to, F const& f) {
+  constexpr moe_config c = L::config;
+  if (status const s = f("bias", c.bias, expert_array<float>{from.bias}, 1, c.choices(), to.bias); !s) return s;
+  if (status const s = f("logit_bias", c.logit_bias, expert_array<float>{from.logit_bias}, 1, c.choices(), to.logit_bias); !s) return s;
+  if (status const s = f("gate_bias", c.expert_bias && is_gated(c.act), from.gate_bias, c.experts, c.inter, to.gate_bias); !s) return s;
+  if (status const s = f("up_bias", c.expert_bias, from.up_bias, c.experts, c.inter, to.up_bias); !s) return s;
+  return f("down_bias", c.expert_bias, from.down_bias, c.experts, c.hidden, to.down_bias);
 }
 
 }  // namespace detail
 
 namespace check {
 
-/// A layer's prepared weights have the layer's shapes, which no others than those that prepare<L>() has filled do.
 template <class B, class L>
 status prepared_router(prepared_weights<B, L> const& w) {
   constexpr moe_config c = L::config;
-  return first_error(prepared("weights.router", w.router, 1, c.experts, c.hidden),
-                     not_null("weights", "bias", c.bias && w.bias == nullptr));
+  return first_error(prepared("weights.router", w.router, 1, c.choices(), c.hidden),
+                     not_null("weights", "bias", c.bias && w.bias == nullptr),
+                     not_null("weights", "logit_bias", c.logit_bias && w.logit_bias == nullptr));
 }
+/// A layer's prepared weights have the layer's shapes, which no others than those that prepare<L>() has filled do.
 template <class B, class L>
 status prepared_layer(prepared_weights<B, L> const& w) {
-  constexpr moe_config c = L::config;
-  constexpr int shared = c.shared_inter > 0 ? 1 : 0;
-  return first_error(prepared_router(w), prepared("weights.gate", w.gate, c.experts, c.inter, c.hidden),
-                     prepared("weights.up", w.up, c.experts, c.inter, c.hidden),
-                     prepared("weights.down", w.down, c.experts, c.hidden, c.inter),
-                     prepared("weights.shared_gate", w.shared_gate, shared, c.shared_inter, shared * c.hidden),
-                     prepared("weights.shared_up", w.shared_up, shared, c.shared_inter, shared * c.hidden),
-                     prepared("weights.shared_down", w.shared_down, shared, shared * c.hidden, c.shared_inter));
+  if (status const s = prepared_router(w); !s) return s;
+  prepared_weights<B, L> have = w;  // views: the walk below wants somewhere to write
+  if (status const s = detail::for_each_matrix<L>({}, have,
+                                                  [](char const* name, auto const&, auto const& shape, auto const& p) {
+                                                    return prepared(name, p, shape.experts, shape.n, shape.k);
+                                                  });
+      !s)
+    return s;
+  return detail::for_each_bias<L>({}, have, [](char const* name, bool has, auto const&, int, int, float const* p) {
+    return not_null("weights", name, has && p == nullptr);
+  });
 }
 
 }  // namespace check
@@ -94,52 +132,51 @@ status prepare(B const& ctx, weight_matrices<F> const& weights, memory to, typen
 /// Bytes that prepare() needs for layer L.
 template <class L, backend B>
 std::size_t prepared_bytes(B const& ctx) {
-  layer_weights<L> const w = detail::shapes_of<L>();
   arena a;
-  for (std::size_t const bytes :
-       {ctx.prepared_bytes(w.router), ctx.prepared_bytes(w.gate), ctx.prepared_bytes(w.up), ctx.prepared_bytes(w.down),
-        ctx.prepared_bytes(w.shared_gate), ctx.prepared_bytes(w.shared_up), ctx.prepared_bytes(w.shared_down)})
-    a.take<std::byte>(static_cast<std::int64_t>(bytes));
-  if (L::config.bias) a.take<float>(L::config.experts);
+  prepared_weights<B, L> none;
+  static_cast<void>(detail::for_each_matrix<L>({}, none, [&](char const*, auto const&, auto const& shape, auto const&) {
+    a.take<std::byte>(static_cast<std::int64_t>(ctx.prepared_bytes(shape)));
+    return status{};
+  }));
+  static_cast<void>(detail::for_each_bias<L>({}, none, [&](char const*, bool has, auto const&, int rows, int cols, float const*) {
+    if (has) a.take<float>(std::int64_t{rows} * cols);
+    return status{};
+  }));
   return a.used();
 }
 
 /// Checks and prepares all weights of layer L into `to` (64-byte aligned, prepared_bytes<L>(ctx) bytes).
 template <class L, backend B>
 status prepare(B const& ctx, layer_weights<L> const& weights, memory to, prepared_weights<B, L>& out) {
-  constexpr moe_config c = L::config;
-  constexpr int shared = c.shared_inter > 0 ? 1 : 0;
-  constexpr int shared_hidden = shared * c.hidden;
-  if (status const s = check::first_error(check::weights("weights.router", weights.router, 1, c.experts, c.hidden),
-                                          check::not_null("weights", "bias", c.bias && weights.bias == nullptr),
-                                          check::weights("weights.gate", weights.gate, c.experts, c.inter, c.hidden),
-                                          check::weights("weights.up", weights.up, c.experts, c.inter, c.hidden),
-                                          check::weights("weights.down", weights.down, c.experts, c.hidden, c.inter),
-                                          check::weights("weights.shared_gate", weights.shared_gate, shared, c.shared_inter, shared_hidden),
-                                          check::weights("weights.shared_up", weights.shared_up, shared, c.shared_inter, shared_hidden),
-                                          check::weights("weights.shared_down", weights.shared_down, shared, shared_hidden, c.shared_inter),
-                                          check::caller_memory("to", to, prepared_bytes<L>(ctx)));
+  if (status const s = detail::for_each_matrix<L>(weights, out,
+                                                  [](char const* name, auto const& w, auto const& shape, auto const&) {
+                                                    return check::weights(name, w, shape.experts, shape.n, shape.k);
+                                                  });
       !s)
     return s;
+  if (status const s = detail::for_each_bias<L>(weights, out,
+                                                [](char const* name, bool has, auto const& b, int rows, int, float const*) {
+                                                  return has ? check::biases("weights", name, b, rows) : status{};
+                                                });
+      !s)
+    return s;
+  if (status const s = check::caller_memory("to", to, prepared_bytes<L>(ctx)); !s) return s;
 
   arena a(to);
-  auto one = [&](auto const& from, auto& prepared) {
-    std::size_t const bytes = ctx.prepared_bytes(from);
-    return ctx.prepare(from, memory{a.take<std::byte>(static_cast<std::int64_t>(bytes)), bytes}, prepared);
-  };
-  if (status const s = one(weights.router, out.router); !s) return s;
-  if (status const s = one(weights.gate, out.gate); !s) return s;
-  if (status const s = one(weights.up, out.up); !s) return s;
-  if (status const s = one(weights.down, out.down); !s) return s;
-  if (status const s = one(weights.shared_gate, out.shared_gate); !s) return s;
-  if (status const s = one(weights.shared_up, out.shared_up); !s) return s;
-  if (status const s = one(weights.shared_down, out.shared_down); !s) return s;
-  if constexpr (c.bias) {
-    float* const bias = a.take<float>(c.experts);
-    out.bias = bias;
-    return ctx.launch(1, detail::copy_f32{weights.bias, bias, c.experts});
-  }
-  return {};
+  if (status const s =
+          detail::for_each_matrix<L>(weights, out,
+                                     [&](char const*, auto const& w, auto const& shape, auto& prepared) {
+                                       std::size_t const bytes = ctx.prepared_bytes(shape);
+                                       return ctx.prepare(w, memory{a.take<std::byte>(static_cast<std::int64_t>(bytes)), bytes}, prepared);
+                                     });
+      !s)
+    return s;
+  return detail::for_each_bias<L>(weights, out, [&](char const*, bool has, auto const& b, int rows, int cols, float const*& prepared) {
+    if (!has) return status{};
+    float* const copy = a.take<float>(std::int64_t{rows} * cols);
+    prepared = copy;
+    return ctx.launch(rows, detail::copy_f32{b, copy, cols});
+  });
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI

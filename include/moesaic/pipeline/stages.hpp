@@ -24,16 +24,37 @@
 
 namespace moesaic::inline MOESAIC_ABI {
 
-/// Experts and weights from given router logits fp32 [T, E]. `bias`: fp32 [E], null unless the model has one. Rules and treatment of
-/// NaN: semantics/select_experts.hpp. Exact: the same bits on every backend.
+namespace check {
+
+template <class L>
+status logits(matrix_view<float const> const& z, router_biases const& b) {
+  constexpr moe_config c = L::config;
+  return first_error(matrix("logits", z, z.rows, c.choices()), slots("logits", "rows", z.rows, c.top_k),
+                     not_null("biases", "bias", c.bias && b.bias == nullptr),
+                     not_null("biases", "logit_bias", c.logit_bias && b.logit_bias == nullptr));
+}
+
+}  // namespace check
+
+/// Experts and weights from given router logits fp32 [T, E+Z], as x · W_routerᵀ gives them. `biases`: those that the model has; a model
+/// with a correction bias alone takes the pointer itself. Rules and treatment of NaN: semantics/select_experts.hpp. Exact: the same bits on
+/// every backend.
 template <class L, backend B>
-status route_from_logits(B const& ctx, matrix_view<float const> logits, float const* bias, topk_choice out) {
-  if (status const s = check::first_error(
-          check::matrix("logits", logits, logits.rows, L::config.experts), check::slots("logits", "rows", logits.rows, L::config.top_k),
-          check::not_null("bias", "", L::config.bias && bias == nullptr), check::choice("out", out, logits.rows, L::config.top_k));
+status route_from_logits(B const& ctx, matrix_view<float const> logits, router_biases biases, topk_choice out) {
+  if (status const s = check::first_error(check::logits<L>(logits, biases), check::choice("out", out, logits.rows, L::config.top_k));
       !s || logits.rows == 0)
     return s;
-  return ctx.launch(logits.rows, select_experts<L>{logits, bias, out});
+  return ctx.launch(logits.rows, select_experts<L>{logits, biases, out});
+}
+
+/// The weights of experts that are given: reads choice.ids, writes choice.weights, from logits as above. For routers that choose by a rule
+/// of their own and weigh by the model's (DeepSeek-V4's hash layers). An id outside [0, E+Z) weighs 0. Exact.
+template <class L, backend B>
+status weigh_from_logits(B const& ctx, matrix_view<float const> logits, router_biases biases, topk_choice choice) {
+  if (status const s = check::first_error(check::logits<L>(logits, biases), check::choice("choice", choice, logits.rows, L::config.top_k));
+      !s || logits.rows == 0)
+    return s;
+  return ctx.launch(logits.rows, weigh_experts<L>{logits, biases, choice});
 }
 
 namespace detail {
@@ -52,10 +73,12 @@ status widen(B const& ctx, matrix_view<X const> x, float* buffer, f32_rows& rows
 }
 
 template <class L, backend B>
-status route_rows(B const& ctx, f32_rows x, prepared_weights<B, L> const& weights, float* logits, topk_choice out) {
-  matrix_view<float> const z(logits, x.rows, L::config.experts);
+status route_rows(B const& ctx, f32_rows x, prepared_weights<B, L> const& weights, float* logits, bool ids_are_given, topk_choice out) {
+  matrix_view<float> const z(logits, x.rows, L::config.choices());
   if (status const s = ctx.grouped_gemm(gemm_input{x}, weights.router, nullptr, z); !s) return s;
-  return ctx.launch(x.rows, select_experts<L>{z, weights.bias, out});
+  router_biases const biases(weights.bias, weights.logit_bias);
+  if (ids_are_given) return ctx.launch(x.rows, weigh_experts<L>{z, biases, out});
+  return ctx.launch(x.rows, select_experts<L>{z, biases, out});
 }
 
 }  // namespace detail
@@ -64,7 +87,7 @@ status route_rows(B const& ctx, f32_rows x, prepared_weights<B, L> const& weight
 template <class L>
 std::size_t route_bytes(std::int64_t tokens) {
   arena a;
-  a.take<float>(tokens * L::config.experts);
+  a.take<float>(tokens * L::config.choices());
   a.take<float>(tokens * L::config.hidden);
   return a.used();
 }
@@ -81,23 +104,24 @@ status route(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& weigh
       !s || x.rows == 0)
     return s;
   arena a(scratch);
-  float* const logits = a.take<float>(x.rows * L::config.experts);
+  float* const logits = a.take<float>(x.rows * L::config.choices());
   f32_rows rows;
   if (status const s = detail::widen<element>(ctx, x, a.take<float>(x.rows * L::config.hidden), rows); !s) return s;
-  return detail::route_rows<L>(ctx, rows, weights, logits, out);
+  return detail::route_rows<L>(ctx, rows, weights, logits, false, out);
 }
 
-/// Fills every entry of `map` from choice.ids. An id outside [0, map.experts) means that the slot has no row. Exact and stable; T = 0 gives
-/// offsets of 0.
+/// Fills every entry of `map` from choice.ids. An id outside [0, map.experts) means that the slot has no row, and so does a token from
+/// *valid_tokens on: an i32 where the backend can read it, for batches that are padded to a fixed size; null: all are valid. Exact and
+/// stable; T = 0 gives offsets of 0.
 template <backend B>
-status make_dispatch_map(B const& ctx, topk_choice choice, dispatch_map map) {
+status make_dispatch_map(B const& ctx, topk_choice choice, dispatch_map map, std::int32_t const* valid_tokens = nullptr) {
   if (status const s = check::first_error(check::at_most("choice", "top_k", choice.top_k, 0x7fffffff),
                                           check::slots("choice", "tokens", choice.tokens, choice.top_k),
                                           check::not_null("choice", "ids", choice.tokens > 0 && choice.ids == nullptr),
                                           check::map("map", map, choice.tokens, choice.top_k));
       !s)
     return s;
-  return ctx.launch(1, build_dispatch_map{choice.ids, map});
+  return ctx.launch(1, build_dispatch_map{choice.ids, map, valid_tokens});
 }
 
 /// out.row(r) = x.row(token of r) for every row of the map; out [T·K, H]. Rows behind expert_offsets[E] are left alone. An exact copy.
@@ -157,45 +181,66 @@ status grouped_gemm(B const& ctx, gemm_input<Rows> a, Prepared const& w, std::in
   return ctx.grouped_gemm(a, w, expert_offsets, out);
 }
 
-/// out = silu(gate) · up in fp32, [rows, I]; out may be gate or up. `row_count`: null, or where the number of leading rows to do stands
-/// (the last entry of expert_offsets). Exact.
-template <activation_format F = activation_format::f32, backend B>
+namespace detail {
+
+template <activation_fn A, class Terms>
+status check_activation(matrix_view<float const> const& gate, matrix_view<float const> const& up, activation_rule<A, Terms> const& rule) {
+  if constexpr (is_gated(A))
+    if (status const s =
+            check::first_error(check::matrix("gate", gate, gate.rows, gate.cols), check::matrix("up", up, gate.rows, gate.cols));
+        !s)
+      return s;
+  if constexpr (std::same_as<Terms, expert_terms>)
+    if (status const s = check::first_error(check::not_null("rule", "terms.row_to_slot", up.rows > 0 && rule.terms.row_to_slot == nullptr),
+                                            check::not_null("rule", "terms.ids", up.rows > 0 && rule.terms.ids == nullptr));
+        !s)
+      return s;
+  if (!(rule.limit >= 0.0F)) return {errc::out_of_range, "rule", "limit", -1, 0};
+  return check::matrix("up", up, up.rows, up.cols);
+}
+
+}  // namespace detail
+
+/// out = silu(gate) · up in fp32, [rows, I], or what `rule` says: activation_rule<activation_fn::…, no_terms>{.limit = …}. out may be gate
+/// or up; an activation without gate ignores `gate`. `row_count`: null, or where the number of leading rows to do stands (the last entry of
+/// expert_offsets). Exact.
+template <activation_format F = activation_format::f32, backend B, activation_fn A = activation_fn::swiglu, class Terms = no_terms>
 status activation(B const& ctx, matrix_view<float const> gate, matrix_view<float const> up, matrix_view<float> out,
-                  std::int32_t const* row_count = nullptr) {
-  if (status const s = check::first_error(check::matrix("gate", gate, gate.rows, gate.cols), check::matrix("up", up, gate.rows, gate.cols),
-                                          check::matrix("out", out, gate.rows, gate.cols));
-      !s || gate.rows == 0)
+                  std::int32_t const* row_count = nullptr, activation_rule<A, Terms> const& rule = {}) {
+  if (status const s = check::first_error(detail::check_activation(gate, up, rule), check::matrix("out", out, up.rows, up.cols));
+      !s || up.rows == 0)
     return s;
-  return ctx.launch(gate.rows, activate_row<F>{gate, up, row_count, out});
+  return ctx.launch(up.rows, activate_row<F, A, Terms>{gate, up, row_count, out, rule});
 }
 
 /// The same, quantised straight from fp32 without a rounding in between.
-template <backend B, class Scale>
+template <backend B, class Scale, activation_fn A = activation_fn::swiglu, class Terms = no_terms>
 status activation(B const& ctx, matrix_view<float const> gate, matrix_view<float const> up, quantized_rows<Scale> out,
-                  std::int32_t const* row_count = nullptr) {
-  if (status const s = check::first_error(check::matrix("gate", gate, gate.rows, gate.cols), check::matrix("up", up, gate.rows, gate.cols),
-                                          check::quantized("out", out, gate.rows, gate.cols));
-      !s || gate.rows == 0)
+                  std::int32_t const* row_count = nullptr, activation_rule<A, Terms> const& rule = {}) {
+  if (status const s = check::first_error(detail::check_activation(gate, up, rule), check::quantized("out", out, up.rows, up.cols));
+      !s || up.rows == 0)
     return s;
-  return ctx.launch(gate.rows * ceil_div(gate.cols, scale_block), activate_quantize_rows<Scale>{gate, up, row_count, out});
+  return ctx.launch(up.rows * ceil_div(up.cols, scale_block), activate_quantize_rows<Scale, A, Terms>{gate, up, row_count, out, rule});
 }
 
-/// y[t] = Σ_k choice.weights[t, k] · partials[slot_to_row[t, k]] (+ shared[t]) (+ residual[t]), in that order, in fp32, rounded once to y's
-/// type. partials [T·K, H] fp32 in row order; shared [T, H] fp32 and residual [T, H] of y's type may be left out. residual may be y. Exact.
+/// y[t] = Σ_k choice.weights[t, k] · partials[slot_to_row[t, k]] and what `extras` adds (semantics/combine.hpp: the shared expert, the
+/// residual, and the rules of some families), in fp32, rounded once to y's type. partials [T·K, H] fp32 in row order. Exact.
 template <backend B, class Y>
 status unpermute(B const& ctx, matrix_view<float const> partials, dispatch_map map, topk_choice choice, matrix_view<Y> y,
-                 matrix_view<float const> shared = {}, std::type_identity_t<matrix_view<Y const>> residual = {}) {
+                 std::type_identity_t<combine_extras<Y>> const& extras = {}) {
   std::int64_t const tokens = y.rows;
   if (status const s = check::first_error(check::rows_of_16_bytes("y", y, tokens, y.cols), check::map("map", map, tokens, map.top_k),
                                           check::choice("choice", choice, tokens, map.top_k),
                                           check::rows_of_16_bytes("partials", partials, tokens * map.top_k, y.cols));
       !s || tokens == 0)
     return s;
-  if (shared.data != nullptr)
-    if (status const s = check::rows_of_16_bytes("shared", shared, tokens, y.cols); !s) return s;
-  if (residual.data != nullptr)
-    if (status const s = check::rows_of_16_bytes("residual", residual, tokens, y.cols); !s) return s;
-  return ctx.launch(tokens, combine_row<Y>{partials, map.slot_to_row, choice.weights, map.top_k, shared, residual, y});
+  if (extras.shared.data != nullptr)
+    if (status const s = check::rows_of_16_bytes("extras.shared", extras.shared, tokens, y.cols); !s) return s;
+  if (extras.residual.data != nullptr)
+    if (status const s = check::rows_of_16_bytes("extras.residual", extras.residual, tokens, y.cols); !s) return s;
+  if (extras.zero_experts != 0)
+    if (status const s = check::rows_of_16_bytes("extras.identity", extras.identity, tokens, y.cols); !s) return s;
+  return ctx.launch(tokens, combine_row<Y>{partials, map, choice.ids, choice.weights, extras, y});
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI

@@ -7,6 +7,7 @@
 
 #include <moesaic/pipeline/arena.hpp>
 #include <moesaic/pipeline/backend.hpp>
+#include <moesaic/semantics/activation.hpp>
 #include <moesaic/semantics/gemm.hpp>
 #include <moesaic/semantics/handoff.hpp>
 
@@ -43,9 +44,9 @@ quantized_rows<scale_t<F>> take_quantized(arena& a, std::int64_t rows, std::int6
   return {codes, a.take<scale_t<F>>(ceil_div(cols, scale_block) * align_up(rows, 4)), rows, cols};
 }
 
-/// gate, up and hidden rows of one expert width. Unquantised hidden rows overwrite the gate rows. A backend that fuses the step up (Fused)
-/// needs the hidden rows alone.
-template <activation_format F, bool Fused>
+/// gate, up and hidden rows of one expert width. Unquantised hidden rows overwrite the up rows. A backend that fuses the step up (Fused)
+/// needs the hidden rows alone, an activation without gate (Gated) no gate rows.
+template <activation_format F, bool Fused, bool Gated>
 struct hidden_buffers {
   matrix_view<float> gate, up;
   typename gemm_rows<F>::type hidden;
@@ -56,27 +57,32 @@ struct hidden_buffers {
     if constexpr (is_quantized(F))
       return hidden;
     else
-      return gate;
+      return up;
   }
 
   static hidden_buffers take(arena& a, std::int64_t rows, std::int64_t inter) {
     hidden_buffers b;
-    if constexpr (!Fused || !is_quantized(F)) b.gate = {a.take<float>(rows * inter), rows, inter};
-    if constexpr (!Fused) b.up = {a.take<float>(rows * inter), rows, inter};
+    if constexpr (!Fused && Gated) b.gate = {a.take<float>(rows * inter), rows, inter};
+    if constexpr (!Fused || !is_quantized(F)) b.up = {a.take<float>(rows * inter), rows, inter};
     if constexpr (is_quantized(F))
       b.hidden = take_quantized<F>(a, rows, inter);
     else
-      b.hidden = b.gate;
+      b.hidden = b.up;
     return b;
   }
 };
 
-/// Whether B has the step up in one piece: a member up<format>(rows, gate, up, expert_offsets, hidden).
+/// What the routed experts' activation does beside its formula.
+template <class L>
+using terms_of = std::conditional_t<L::config.expert_bias || L::config.weight_at == weight_site::input, expert_terms, no_terms>;
+
+/// Whether B has the step up in one piece: a member up<format>(rows, gate, up, expert_offsets, activation rule, hidden).
 template <class B, class L>
 concept fuses_up = requires(B const& b, gemm_input<gemm_rows_t<L>> const& x,
                             typename B::template prepared_matrices<L::policy.weights> const& w,
-                            typename hidden_buffers<L::policy.activations, true>::target_type out) {
-  b.template up<L::policy.activations>(x, w, w, nullptr, out);
+                            activation_rule<L::config.act, terms_of<L>> const& rule,
+                            typename hidden_buffers<L::policy.activations, true, true>::target_type out) {
+  b.template up<L::policy.activations>(x, w, w, nullptr, rule, out);
 };
 
 /// The plan. Made from no memory at all it still knows how many bytes it would use.
@@ -84,21 +90,23 @@ template <class L, class B>
 struct forward_plan {
   static constexpr moe_config c = L::config;
   static constexpr activation_format format = L::policy.activations;
-  using buffers = hidden_buffers<format, fuses_up<B, L>>;
+  using buffers = hidden_buffers<format, fuses_up<B, L>, is_gated(c.act)>;
 
   float* logits;
   topk_choice choice;
   dispatch_map map;
   float* wide_x;               // x in fp32, unless it is given so
+  f32_rows wide;               // x in fp32, where somebody reads it; set by front
   matrix_view<float> rounded;  // x as the GEMMs read it, where that is not wide_x
   gemm_rows_t<L> rows;         // what the first GEMMs read; set by front
   buffers routed, shared;
   matrix_view<float> partials, shared_out;
+  float* shared_gate;  // [T] logits, if the shared expert is gated
 
   static forward_plan take(arena& a, std::int64_t tokens) {
     std::int64_t const slots = tokens * c.top_k;
     forward_plan p{};
-    p.logits = a.take<float>(tokens * c.experts);
+    p.logits = a.take<float>(tokens * c.choices());
     p.choice.ids = a.take<std::int32_t>(slots);
     p.choice.weights = a.take<float>(slots);
     p.choice.tokens = tokens;
@@ -119,6 +127,7 @@ struct forward_plan {
     if constexpr (c.shared_inter > 0) {
       p.shared = buffers::take(a, tokens, c.shared_inter);
       p.shared_out = {a.take<float>(tokens * c.hidden), tokens, c.hidden};
+      if constexpr (c.shared_gated) p.shared_gate = a.take<float>(tokens);
     }
     return p;
   }

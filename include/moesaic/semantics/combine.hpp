@@ -4,57 +4,86 @@
 #include <cstdint>
 
 #include <moesaic/num/convert.hpp>
+#include <moesaic/num/exp.hpp>
 #include <moesaic/num/fma.hpp>
 #include <moesaic/semantics/group.hpp>
 #include <moesaic/semantics/handoff.hpp>
 
 namespace moesaic::inline MOESAIC_ABI {
 
-/// y[t] = Σ_{k = 0 … K−1} weights[t, k] · partials[slot_to_row[t, k]], one fp32 fma a term, in slot order, starting from 0; then
-/// + shared[t], then + residual[t], then one rounding to T. Slots without a row (−1) contribute nothing; shared and residual are left out
-/// where their data is null. Deterministic: nothing depends on the order in which rows were computed.
-template <class T>
+/// What a token's sum may hold beside its experts' rows. Everything may be left out. Y is the element type of y.
+template <class Y>
+struct combine_extras {
+  matrix_view<float const> shared{};    ///< [T, H] rows of the shared expert
+  matrix_view<Y const> residual{};      ///< [T, H], added last; may be y
+  float routed_scale = 1.0F;            ///< multiplies the sum over the experts (scale_site::output)
+  float shared_scale = 1.0F;            ///< multiplies shared …
+  float const* shared_gate = nullptr;   ///< … or, with this [T], σ(shared_gate[t]) does (config.shared_gated)
+  float const* down_bias = nullptr;     ///< [E, H], added to every row of its expert (config.expert_bias)
+  bool weights_are_applied = false;     ///< rows count once, not choice.weights times (weight_site::input)
+  matrix_view<float const> identity{};  ///< [T, H]: what the choices E … E+zero_experts−1 give, the layer's input
+  int zero_experts = 0;                 ///< Z
+};
+
+/// y[t] = Σ_{k = 0 … K−1} weights[t, k] · partials[slot_to_row[t, k]], one fp32 fma a term, in slot order, starting from 0; the sum times
+/// routed_scale; then + shared_scale · shared[t] by fma, then + residual[t], then one rounding to Y. Slots without a row (−1) contribute
+/// nothing, unless they are zero experts. Deterministic: nothing depends on the order in which rows were computed.
+template <class Y>
 struct combine_row {
   static constexpr int chunk = 64;
   struct scratch {};
 
   matrix_view<float const> partials;
-  std::int32_t const* slot_to_row;
+  dispatch_map map;
+  std::int32_t const* ids;
   float const* weights;
-  int top_k;
-  matrix_view<float const> shared;
-  matrix_view<T const> residual;
-  matrix_view<T> y;
+  combine_extras<Y> extras;
+  matrix_view<Y> y;
 
   template <group G>
   MOESAIC_HD void operator()(G const& g, std::int64_t t, scratch&) const {
     combine_row const self = *this;
-    g.for_each(static_cast<int>((y.cols + chunk - 1) / chunk), [self, t](int c) { self.columns(t, std::int64_t{c} * chunk); });
+    float const scale = extras.shared_gate != nullptr ? sigmoid(extras.shared_gate[t]) : extras.shared_scale;
+    g.for_each(static_cast<int>((y.cols + chunk - 1) / chunk),
+               [self, t, scale](int c) { self.columns(t, std::int64_t{c} * chunk, scale); });
   }
 
  private:
-  MOESAIC_HD void columns(std::int64_t t, std::int64_t first) const {
+  MOESAIC_HD void columns(std::int64_t t, std::int64_t first, float shared_scale) const {
     if (first + chunk <= y.cols)
-      sum(t, first, chunk);
+      sum(t, first, chunk, shared_scale);
     else
-      sum(t, first, static_cast<int>(y.cols - first));
+      sum(t, first, static_cast<int>(y.cols - first), shared_scale);
   }
 
-  MOESAIC_INLINE void sum(std::int64_t t, std::int64_t first, int width) const {
+  MOESAIC_INLINE void sum(std::int64_t t, std::int64_t first, int width, float shared_scale) const {
     float acc[chunk] = {};
-    for (int k = 0; k < top_k; ++k) {
-      std::int32_t const row = slot_to_row[t * top_k + k];
-      if (row < 0) continue;
-      float const w = weights[t * top_k + k];
-      float const* const p = partials.row(row) + first;
-      for (int c = 0; c < width; ++c) acc[c] = fma(w, p[c], acc[c]);
+    for (int k = 0; k < map.top_k; ++k) {
+      std::int64_t const slot = t * map.top_k + k;
+      std::int32_t const row = map.slot_to_row[slot];
+      float const w = extras.weights_are_applied ? 1.0F : weights[slot];
+      if (row >= 0) {
+        add(acc, w, partials.row(row) + first, extras.down_bias != nullptr ? extras.down_bias + ids[slot] * y.cols + first : nullptr,
+            width);
+      } else if (ids[slot] >= map.experts && ids[slot] < map.experts + extras.zero_experts) {
+        add(acc, w, extras.identity.row(t) + first, nullptr, width);
+      }
     }
-    if (shared.data != nullptr)
-      for (int c = 0; c < width; ++c) acc[c] += shared(t, first + c);
-    if (residual.data != nullptr)
-      for (int c = 0; c < width; ++c) acc[c] += to_float(residual(t, first + c));
-    T* const out = y.row(t) + first;
-    for (int c = 0; c < width; ++c) out[c] = from_float<T>(acc[c]);
+    if (extras.routed_scale != 1.0F)
+      for (int c = 0; c < width; ++c) acc[c] = product(acc[c], extras.routed_scale);
+    if (extras.shared.data != nullptr)
+      for (int c = 0; c < width; ++c) acc[c] = fma(shared_scale, extras.shared(t, first + c), acc[c]);
+    if (extras.residual.data != nullptr)
+      for (int c = 0; c < width; ++c) acc[c] += to_float(extras.residual(t, first + c));
+    Y* const out = y.row(t) + first;
+    for (int c = 0; c < width; ++c) out[c] = from_float<Y>(acc[c]);
+  }
+
+  MOESAIC_INLINE static void add(float* acc, float w, float const* p, float const* bias, int width) {
+    if (bias != nullptr)
+      for (int c = 0; c < width; ++c) acc[c] = fma(w, p[c] + bias[c], acc[c]);
+    else
+      for (int c = 0; c < width; ++c) acc[c] = fma(w, p[c], acc[c]);
   }
 };
 

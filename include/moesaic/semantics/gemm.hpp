@@ -58,7 +58,7 @@ MOESAIC_INLINE constexpr float weight_scale(weight_matrices<F> const& w, std::in
 /// and sums in fp32, columns ascending inside a block of 128, blocks ascending. Scales are 1 where a format has none.
 template <class Rows, weight_format F>
 MOESAIC_HD float gemm_element(Rows const& a, std::int64_t r, weight_matrices<F> const& w, std::int64_t e, std::int64_t n) {
-  weight_code_t<F> const* const code = w.codes[e] + n * w.k;
+  weight_code_t<F> const* const code = w.row(e, n);
   float total = 0.0F;
   for (std::int64_t first = 0, b = 0; first < w.k; first += scale_block, ++b) {
     std::int64_t const last = first + scale_block < w.k ? first + scale_block : w.k;
