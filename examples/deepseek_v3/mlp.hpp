@@ -59,8 +59,14 @@ class moe_mlp {
     source<format> const shared_gate(t.shared.gate), shared_up(t.shared.up), shared_down(t.shared.down);
     vector const bias = t.router_bias != nullptr ? make_vector(*t.router_bias) : vector();
     must(moesaic::prepare<layer>(ctx,
-                                 {router.weights(), bias.data(), gate.weights(), up.weights(), down.weights(), shared_gate.weights(),
-                                  shared_up.weights(), shared_down.weights()},
+                                 {.router = router.weights(),
+                                  .bias = bias.data(),
+                                  .gate = gate.weights(),
+                                  .up = up.weights(),
+                                  .down = down.weights(),
+                                  .shared_gate = shared_gate.weights(),
+                                  .shared_up = shared_up.weights(),
+                                  .shared_down = shared_down.weights()},
                                  memory_of(packed_), prepared_));
   }
 
