@@ -49,7 +49,7 @@ struct small_layer {
   floats router = random_floats(r, R*H, 0.25), bias = random_floats(r, R, 0.3), logit_bias = random_floats(r, R, 0.5);
   floats gate_up = random_floats(r, std::int64_t{E} * 2 * I * H, 0.5), down = random_floats(r, std::int64_t{E} * H * I, 0.2);
   floats gate_bias = random_floats(r, E*I, 1.0), up_bias = random_floats(r, E*I, 1.0), down_bias = random_floats(r, E*H, 1.0);
-  floats shared_gate = random_floats(r, S*H, 0.5), shared_up = random_floats(r, S*H, 0.5), shared_down = random_floats(r, H*S, 0.2);
+  floats shared_gate = random_floats(r, S * H, 1.5), shared_up = random_floats(r, S * H, 1.5), shared_down = random_floats(r, H*S, 0.2);
   floats token_gate = random_floats(r, H, 0.2);
 
   layer_weights<layer_type> weights() const {
