@@ -69,13 +69,14 @@ TEST(families, a_fused_step_up_gives_the_bits_of_its_parts) {
   check_fusion<nemotron3, f32_w8a8>();
 }
 
+struct clamped_sum : family {
+  static constexpr moe_config config = with(small(models::ernie45_21b::config), [](moe_config& c) { c.norm_eps = 0.5F; });
+};
 TEST(families, a_clamped_sum_divides_by_norm_eps_at_least) {
-  struct model : family {
-    static constexpr moe_config config = with(small(models::ernie45_21b::config), [](moe_config& c) { c.norm_eps = 0.5F; });
-  };
   floats z(experts, 0.0F), bias(experts, 0.0F), weights(4);  // p = 1/12 each: their sum is 1/3
   std::vector<std::int32_t> ids(4);
-  ASSERT_TRUE(route_from_logits<layer<model>>(reference::on{}, {z.data(), 1, experts}, bias.data(), {ids.data(), weights.data(), 1, 4}));
+  ASSERT_TRUE(
+      route_from_logits<layer<clamped_sum>>(reference::on{}, {z.data(), 1, experts}, bias.data(), {ids.data(), weights.data(), 1, 4}));
   for (float const w : weights) EXPECT_FLOAT_EQ(w, 1.0F / 12 / 0.5F);
 }
 

@@ -1,6 +1,6 @@
 // exp, sigmoid, log1p, tanh, softplus and the normal distribution for fp32: the only ones the library uses, written in fma so that the bits
 // are the same on every compiler and target. Largest errors over all 2^32 inputs, against libm's double (MOESAIC_EXHAUSTIVE=1 on
-// tests/num): exp 0.77, sigmoid 1.48, log1p 1.27, tanh 1.35, softplus SOFTPLUS, normal_cdf NORMAL units of the last place.
+// tests/num): exp 0.77, sigmoid 1.48, log1p 1.27, tanh 1.35, softplus 1.53, normal_cdf 4.09 units of the last place.
 #pragma once
 
 #include <cstdint>
@@ -117,13 +117,13 @@ MOESAIC_INLINE constexpr float tanh(float x) {
   return from_bits(detail::pick(a > inf_bits, nan_bits, y));
 }
 
-/// log(1 + e^x), within SOFTPLUS ulp: relative to the result for very negative x too, where it is e^x.
+/// log(1 + e^x), within 1.6 ulp: relative to the result for very negative x too, where it is e^x.
 MOESAIC_INLINE constexpr float softplus(float x) {
   std::uint32_t const a = abs_bits(x);
   return detail::pick(x < 0.0F, 0.0F, x) + log1p(exp(-from_bits(a)));
 }
 
-/// Φ(x) = (1 + erf(x / √2)) / 2, the normal distribution's share below x, within NORMAL ulp: relative to the result for very negative x
+/// Φ(x) = (1 + erf(x / √2)) / 2, the normal distribution's share below x, within 4.1 ulp: relative to the result for very negative x
 /// too.
 MOESAIC_INLINE constexpr float normal_cdf(float x) {
   std::uint32_t const bits = abs_bits(x);
