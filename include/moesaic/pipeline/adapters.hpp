@@ -167,14 +167,14 @@ status permute(B const& ctx, quantized_rows<Scale> x, dispatch_map map, deep_gem
 /// unpermute for partials [layout.capacity, H] that lie in padded positions.
 template <backend B, class Y>
 status unpermute(B const& ctx, matrix_view<float const> partials, dispatch_map map, deep_gemm_layout layout, topk_choice choice,
-                 matrix_view<Y> y, matrix_view<float const> shared = {}, std::type_identity_t<matrix_view<Y const>> residual = {}) {
+                 matrix_view<Y> y, std::type_identity_t<combine_extras<Y>> const& extras = {}) {
   if (status const s =
           check::first_error(check::filled(map, layout), check::rows_of_16_bytes("partials", partials, layout.capacity, y.cols));
       !s)
     return s;
   map.slot_to_row = layout.slot_to_row;  // all that unpermute reads of a map
   partials.rows = map.tokens * map.top_k;
-  return unpermute(ctx, partials, map, choice, y, shared, residual);
+  return unpermute(ctx, partials, map, choice, y, extras);
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI
