@@ -1,6 +1,6 @@
-// One MoE layer of DeepSeek-V3 on the Kokkos host backend, T tokens at a time, as a share of the read bandwidth that this process measures
-// beside each call: median, least and most of 7 calls. Experts hold equal bytes at distinct addresses; x is new in every iteration, so
-// routing is too.
+// One MoE layer of DeepSeek-V3 on the Kokkos host backend, T tokens at a time: bytes as described (pipeline/describe.hpp) by time, as a
+// share of the read bandwidth that this process measures beside each call: median, least and most of 7 calls. Experts hold equal bytes at
+// distinct addresses; x is new in every iteration, so routing is too.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <memory>
 #include <moesaic/kokkos.hpp>
+#include <moesaic/pipeline/describe.hpp>
 #include <random>
 #include <vector>
 
@@ -114,7 +115,6 @@ void forward(benchmark::State& state) {
   extras.choice = {ids.data(), weights.data(), tokens, config.top_k};
 
   std::vector<double> probes, shares, rates;
-  double const flop = 2.0 * static_cast<double>(tokens) * (config.top_k + 1) * 3 * config.hidden * config.inter;
   for (auto _ : state) {
     for (std::size_t i = 0; i < elements; ++i) x.get()[i] = normal(l.random);
     probes.push_back(read_bandwidth(l));
@@ -128,9 +128,10 @@ void forward(benchmark::State& state) {
     state.SetIterationTime(took.count());
     std::sort(ids.begin(), ids.end());
     auto const distinct = std::unique(ids.begin(), ids.end()) - ids.begin();
-    double const bytes = static_cast<double>(distinct + 1) * 3 * config.hidden * config.inter;
-    shares.push_back(bytes / took.count() / probes.back());
-    rates.push_back(flop / took.count() / 1e9);
+    moesaic::stage_cost const described =
+        moesaic::describe<layer>(l.ctx, {.tokens = tokens, .active_experts = static_cast<double>(distinct)}).total();
+    shares.push_back(described.weight_bytes / took.count() / probes.back());
+    rates.push_back(described.operations / took.count() / 1e9);
   }
   // The result is checked in the same binary: each token alone must have the same bits.
   for (std::int64_t t = 0; t < std::min<std::int64_t>(tokens, 4); ++t) {

@@ -1,0 +1,144 @@
+// What a forward call costs, stage by stage, before it is made: launches, bytes, operations, and the time that a machine's rates allow.
+// Pure arithmetic on a configuration; benchmarks divide what they measure by it.
+#pragma once
+
+#include <cstdint>
+
+#include <moesaic/config/layer.hpp>
+#include <moesaic/core/views.hpp>
+#include <moesaic/num/block_scale.hpp>
+#include <moesaic/pipeline/workspace.hpp>
+
+namespace moesaic::inline MOESAIC_ABI {
+
+/// One stage. Bytes count what its launches read and write once each: weights of the experts that have rows, and rows (a gathered token
+/// once, however many of its experts read it: caches are for that). Operations are those of the GEMMs, two for each multiply-add.
+struct stage_cost {
+  char const* name = "";
+  int launches = 0;
+  double weight_bytes = 0.0, row_bytes = 0.0, operations = 0.0;
+
+  constexpr double bytes() const { return weight_bytes + row_bytes; }
+};
+
+/// What a machine can do: measured ceilings, not data sheets.
+struct machine_rates {
+  double bytes_per_second;
+  double operations_per_second;
+  double seconds_per_launch = 0.0;
+};
+
+/// The roofline: no stage is faster than its bytes, its operations or its launches.
+constexpr double roofline_seconds(stage_cost const& s, machine_rates const& m) {
+  double const memory = s.bytes() / m.bytes_per_second, arithmetic = s.operations / m.operations_per_second;
+  return s.launches * m.seconds_per_launch + (memory > arithmetic ? memory : arithmetic);
+}
+
+struct layer_cost {
+  static constexpr int most_stages = 10;
+  stage_cost stage[most_stages];
+  int stages = 0;
+
+  constexpr stage_cost const* begin() const { return stage; }
+  constexpr stage_cost const* end() const { return stage + stages; }
+
+  constexpr stage_cost total() const {
+    stage_cost t{.name = "layer"};
+    for (stage_cost const& s : *this)
+      t.launches += s.launches, t.weight_bytes += s.weight_bytes, t.row_bytes += s.row_bytes, t.operations += s.operations;
+    return t;
+  }
+};
+
+/// The sum of the stages' rooflines: stages run one after another.
+constexpr double roofline_seconds(layer_cost const& c, machine_rates const& m) {
+  double sum = 0.0;
+  for (stage_cost const& s : c) sum += roofline_seconds(s, m);
+  return sum;
+}
+
+/// The call that is described. Numbers below 0 stand for what uniform routing makes them on average.
+struct layer_work {
+  std::int64_t tokens = 1;
+  double active_experts = -1.0;  ///< experts that have rows: E · (1 − (1 − K/(E+Z))^T)
+  double rows = -1.0;            ///< slots of an expert, not of a zero expert: T · K · E/(E+Z)
+  int x_bytes = 4, y_bytes = 4;  ///< of an element
+  bool residual = false;
+  bool fused_up = false;  ///< the backend has the step up in one launch
+};
+
+constexpr double expected_active_experts(moe_config const& c, std::int64_t tokens) {
+  double missed = 1.0, factor = 1.0 - static_cast<double>(c.top_k) / c.choices();
+  for (std::int64_t n = tokens; n > 0; n /= 2, factor *= factor)
+    if (n % 2 == 1) missed *= factor;
+  return c.experts * (1.0 - missed);
+}
+
+/// Bytes of one stored matrix [n, k] with its scales.
+constexpr double matrix_bytes(weight_format f, std::int64_t n, std::int64_t k) {
+  double const elements = static_cast<double>(n) * static_cast<double>(k);
+  if (f == weight_format::f32) return elements * 4;
+  if (f == weight_format::bf16) return elements * 2;
+  return elements + static_cast<double>(ceil_div(n, scale_block) * ceil_div(k, scale_block)) * 4;
+}
+
+/// Bytes of one row of k columns as a GEMM reads it: fp32 (rounded or not), or codes and scales.
+constexpr double row_bytes(activation_format f, std::int64_t k) {
+  if (!is_quantized(f)) return static_cast<double>(k) * 4;
+  return static_cast<double>(k) + static_cast<double>(ceil_div(k, scale_block)) * (f == activation_format::e4m3_1x128 ? 4 : 1);
+}
+
+constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_work const& w) {
+  double const T = static_cast<double>(w.tokens), H = c.hidden, R = c.choices(), S = T * c.top_k;
+  double const rows = w.rows >= 0.0 ? w.rows : S * c.experts / R;
+  double const active = w.active_experts >= 0.0 ? w.active_experts : expected_active_experts(c, w.tokens);
+  int const projections = is_gated(c.act) ? 2 : 1;
+  layer_cost out;
+  auto add = [&out](stage_cost const& s) { out.stage[out.stages++] = s; };
+  auto add_up = [&](char const* name, double experts, double sources, double targets, int width) {
+    double const I = width, through_memory = w.fused_up ? 0.0 : 2 * projections * targets * I * 4;  // gate and up rows, written and read
+    add({name, w.fused_up ? 1 : projections + 1, experts * projections * matrix_bytes(p.weights, width, c.hidden),
+         (w.fused_up ? 1 : projections) * sources * row_bytes(p.activations, c.hidden) + through_memory +
+             targets * row_bytes(p.activations, width),
+         2 * projections * targets * H * I});
+  };
+  auto add_down = [&](char const* name, double experts, double targets, int width) {
+    add({name, 1, experts * matrix_bytes(p.weights, c.hidden, width), targets * (row_bytes(p.activations, width) + H * 4),
+         2 * targets * H * width});
+  };
+
+  if (w.x_bytes != 4) add({"widen", 1, 0, T * H * (w.x_bytes + 4), 0});
+  add({"router", 1, matrix_bytes(p.router, c.choices(), c.hidden), T * (H + R) * 4, 2 * T * H * R});
+  add({"select", 1, 0, T * R * 4 + S * 8, 0});
+  add({"map", 1, 0, S * 12 + (c.experts + 1) * 4.0, 0});
+  if (p.activations != activation_format::f32) add({"quantize", 1, 0, T * (H * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
+  add_up("up", active, T < rows ? T : rows, rows, c.inter);
+  add_down("down", active, rows, c.inter);
+  if (c.shared_inter > 0) {
+    add_up("shared up", 1, T, T, c.shared_inter);
+    add_down("shared down", 1, T, c.shared_inter);
+    if (c.shared_gated) {
+      stage_cost& s = out.stage[out.stages - 1];
+      s.launches += 1;
+      s.weight_bytes += matrix_bytes(p.router, 1, c.hidden);
+      s.row_bytes += T * (H + 1) * 4;
+      s.operations += 2 * T * H;
+    }
+  }
+  double const inputs = rows * H * 4 + (c.shared_inter > 0 ? T * H * 4 : 0.0) + (c.zero_experts > 0 ? T * H * 4 : 0.0);
+  add({"combine", 1, 0, inputs + T * H * w.y_bytes * (w.residual ? 2 : 1) + S * 8, 0});
+  return out;
+}
+
+/// forward<L>(ctx, …) of `w`, as this backend runs it. constexpr: describe<L, B>(w).
+template <class L, backend B>
+constexpr layer_cost describe(layer_work w) {
+  w.fused_up = detail::fuses_up<B, L>;
+  return describe(L::config, L::policy, w);
+}
+template <class L, backend B>
+constexpr layer_cost describe(B const&, layer_work const& w) {
+  return describe<L, B>(w);
+}
+
+}  // namespace moesaic::inline MOESAIC_ABI
