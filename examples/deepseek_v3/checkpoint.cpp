@@ -131,7 +131,7 @@ checkpoint::checkpoint(std::filesystem::path const& directory) : directory_(dire
   if (auto const m = j.find("metadata"); m != j.end() && m->is_object() && m->contains("total_size")) {
     auto const& stated = (*m)["total_size"];
     if (!stated.is_number_unsigned() || stated.get<std::uint64_t>() != total)
-      warnings_.push_back(index + ": total_size is " + stated.dump() + ", the shards hold " + std::to_string(total) + " bytes");
+      warnings_.push_back(one_line(index + ": total_size is " + stated.dump() + ", the shards hold " + std::to_string(total) + " bytes"));
   }
 }
 

@@ -1,5 +1,6 @@
 #include "hf_config.hpp"
 
+#include <cmath>
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
@@ -76,10 +77,14 @@ rope_config read_rope(section const& top) {
   rope_config r;
   bool const new_spelling = top.has("rope_parameters");
   char const* const key = new_spelling ? "rope_parameters" : "rope_scaling";
-  r.theta = top.number("rope_theta", r.theta);
+  auto read_theta = [&r](section const& from) {
+    r.theta = from.number("rope_theta", r.theta);
+    if (!(r.theta > 0)) from.refuse("rope_theta", "is not above 0");
+  };
+  read_theta(top);
   if (!top.has(key)) return r;
   section const s = top.inside(key);
-  r.theta = s.number("rope_theta", r.theta);
+  read_theta(s);
   char const* const type = s.has("rope_type") ? "rope_type" : "type";
   std::string const kind = s.text(type, "default");
   s.only(type, kind, {"default", "yarn"});
@@ -97,6 +102,8 @@ rope_config read_rope(section const& top) {
   r.mscale_all_dim = s.number("mscale_all_dim", 1);
   if (s.has("attention_factor")) s.refuse("attention_factor", "this example does not implement");
   if (!(r.factor >= 1)) s.refuse("factor", "is below 1");
+  if (!(r.beta_fast > 0)) s.refuse("beta_fast", "is not above 0");
+  if (!(r.beta_slow > 0)) s.refuse("beta_slow", "is not above 0");
   if (r.original_length < 1) s.refuse("original_max_position_embeddings", "is below 1");
   return r;
 }
@@ -141,6 +148,7 @@ moesaic::moe_config read_moe(section const& top, bool v3) {
     m.topk_group = top.integer("topk_group", 1);
   }
   m.route_scale = static_cast<float>(top.number("routed_scaling_factor", v3 ? 2.5 : 1.0));
+  if (!std::isfinite(m.route_scale)) top.refuse("routed_scaling_factor", "is no finite float");
   if (top.boolean("norm_topk_prob", v3)) {
     // DeepSeek-V2's own code and transformers disagree about what this would mean there; no published model asks.
     if (!m.bias) top.refuse("norm_topk_prob", "this example implements for topk_method noaux_tc only");
@@ -170,13 +178,10 @@ std::string text_of(moesaic::weight_format f) {
 std::string text_of(moesaic::score_fn f) { return f == moesaic::score_fn::sigmoid ? "sigmoid" : "softmax"; }
 std::string text_of(moesaic::norm_fn f) { return text_of(f == moesaic::norm_fn::sum); }
 
-}  // namespace
-
-hf_config read_hf_config(std::filesystem::path const& file) {
-  json const whole = read_json(file);
-  if (!whole.is_object()) throw input_error(file.string() + ": is not a JSON object");
+hf_config from_json(std::string const& file, json const& whole) {
+  if (!whole.is_object()) throw input_error(file + ": is not a JSON object");
   bool const nested = whole.contains("text_config") && whole["text_config"].is_object();
-  section const top(file.string(), nested ? whole["text_config"] : whole, nested ? "text_config." : "");
+  section const top(file, nested ? whole["text_config"] : whole, nested ? "text_config." : "");
 
   top.require("model_type");
   std::string const type = top.text("model_type", "");
@@ -203,6 +208,7 @@ hf_config read_hf_config(std::filesystem::path const& file) {
   m.num_nextn_predict_layers = top.integer("num_nextn_predict_layers", 0);
   m.tie_word_embeddings = top.boolean("tie_word_embeddings", false);
   m.rms_norm_eps = top.number("rms_norm_eps", 1e-6);
+  if (!(m.rms_norm_eps >= 0)) top.refuse("rms_norm_eps", "is below 0");
   m.rope = read_rope(top);
   m.moe = read_moe(top, v3);
   m.weights = read_weight_format(top);
@@ -216,6 +222,12 @@ hf_config read_hf_config(std::filesystem::path const& file) {
     top.refuse("num_key_value_heads", "is not num_attention_heads");
   return {m};
 }
+
+}  // namespace
+
+hf_config parse_hf_config(std::string const& file, std::string const& text) { return from_json(file, parse_json(file, text)); }
+
+hf_config read_hf_config(std::filesystem::path const& file) { return from_json(file.string(), read_json(file)); }
 
 std::vector<std::string> differences(model_config const& compiled, hf_config const& file) {
   std::vector<std::string> lines;

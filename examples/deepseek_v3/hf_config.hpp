@@ -18,6 +18,9 @@ struct hf_config {
 /// does not implement (attention bias, another activation, router or quantisation), or sizes that no layer could have.
 hf_config read_hf_config(std::filesystem::path const& file);
 
+/// The same for a `file` whose content is `text`.
+hf_config parse_hf_config(std::string const& file, std::string const& text);
+
 /// One line for every key whose value in the file differs from the model that a program was compiled for; empty if there is none.
 std::vector<std::string> differences(model_config const& compiled, hf_config const& file);
 

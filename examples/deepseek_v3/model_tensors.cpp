@@ -59,7 +59,7 @@ class finder {
 
   attention_tensors attention(std::string const& prefix) {
     std::int64_t const heads = c_.num_attention_heads;
-    std::int64_t const q_rows = heads * (c_.qk_nope_head_dim + c_.qk_rope_head_dim);
+    std::int64_t const q_rows = heads * (std::int64_t{c_.qk_nope_head_dim} + c_.qk_rope_head_dim);
     attention_tensors a;
     if (c_.q_lora_rank > 0) {
       a.q_a = matrix(prefix + "q_a_proj", c_.q_lora_rank, c_.hidden_size);
@@ -68,9 +68,9 @@ class finder {
     } else {
       a.q_b = matrix(prefix + "q_proj", q_rows, c_.hidden_size);
     }
-    a.kv_a = matrix(prefix + "kv_a_proj_with_mqa", c_.kv_lora_rank + c_.qk_rope_head_dim, c_.hidden_size);
+    a.kv_a = matrix(prefix + "kv_a_proj_with_mqa", std::int64_t{c_.kv_lora_rank} + c_.qk_rope_head_dim, c_.hidden_size);
     a.kv_norm = vector(prefix + "kv_a_layernorm.weight", c_.kv_lora_rank);
-    a.kv_b = matrix(prefix + "kv_b_proj", heads * (c_.qk_nope_head_dim + c_.v_head_dim), c_.kv_lora_rank);
+    a.kv_b = matrix(prefix + "kv_b_proj", heads * (std::int64_t{c_.qk_nope_head_dim} + c_.v_head_dim), c_.kv_lora_rank);
     a.o = matrix(prefix + "o_proj", c_.hidden_size, heads * c_.v_head_dim);
     return a;
   }

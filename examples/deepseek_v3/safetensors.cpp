@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string_view>
+#include <utility>
 
 namespace deepseek_v3 {
 namespace {
@@ -176,6 +177,8 @@ std::vector<tensor> read_safetensors(std::string const& file, std::span<std::byt
     if (first > end) refuse(name + range + " leave a hole after " + std::to_string(end));
     auto const size = byte_size(e.shape, e.type->bits);
     if (!size) refuse(name + "its shape and dtype give no whole number of bytes below 2^64");
+    for (std::uint64_t const d : e.shape)  // a 0 beside it hides it from the size
+      if (!std::in_range<std::int64_t>(d)) refuse(name + "shape has " + std::to_string(d) + ", which is above 2^63 - 1");
     if (*size != last - first)
       refuse(name + range + " hold " + std::to_string(last - first) + " bytes, shape and dtype need " + std::to_string(*size));
     if (last > data.size())

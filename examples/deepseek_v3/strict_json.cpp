@@ -17,8 +17,10 @@ namespace {
 /// More than any file here needs, and little enough for the JSON library's recursions.
 constexpr int deepest = 64;
 
-/// Parses `text`, refusing keys that are given twice in any object: the DOM alone would keep the last one silently.
-nlohmann::json parse_strictly(std::string const& file, std::string const& text) {
+}  // namespace
+
+nlohmann::json parse_json(std::string const& file, std::string const& text) {
+  // Keys are watched as they come: the DOM alone would keep the last of two silently.
   std::vector<std::set<std::string>> open;
   std::string twice;
   auto watch = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& value) {
@@ -41,8 +43,6 @@ nlohmann::json parse_strictly(std::string const& file, std::string const& text) 
   return parsed;
 }
 
-}  // namespace
-
 nlohmann::json read_json(std::filesystem::path const& path) {
   std::error_code ignored;
   if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
@@ -51,7 +51,7 @@ nlohmann::json read_json(std::filesystem::path const& path) {
   if (!in) throw input_error(path.string() + ": cannot be opened: " + std::strerror(errno));
   std::string const text((std::istreambuf_iterator<char>(in)), {});
   if (in.bad()) throw input_error(path.string() + ": cannot be read");
-  return parse_strictly(path.string(), text);
+  return parse_json(path.string(), text);
 }
 
 }  // namespace deepseek_v3

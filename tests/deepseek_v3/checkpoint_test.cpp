@@ -203,6 +203,10 @@ TEST_F(single_file, sizes_that_overflow_are_refused) {
   EXPECT_EQ(refused(R"({"a":{"dtype":"F4","shape":[3],"data_offsets":[0,1]}})", "1"),
             file + ": tensor 'a': its shape and dtype give no whole number of bytes below 2^64");
 }
+TEST_F(single_file, dimensions_above_2_to_the_63_are_refused_though_another_is_0) {
+  EXPECT_EQ(refused(R"({"a":{"dtype":"U8","shape":[0,9223372036854775808],"data_offsets":[0,0]}})", ""),
+            file + ": tensor 'a': shape has 9223372036854775808, which is above 2^63 - 1");
+}
 TEST_F(single_file, sizes_that_disagree_with_the_shape_are_refused) {
   EXPECT_EQ(refused(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", eight),
             file + ": tensor 'a': data_offsets [0, 8] hold 8 bytes, shape and dtype need 12");
@@ -263,6 +267,13 @@ TEST_F(sharded, shards_are_joined_and_oddities_are_warned_about) {
   ASSERT_EQ(files.warnings().size(), 2U);
   EXPECT_EQ(files.warnings()[0], d.file("2.safetensors") + ": tensor 'c' is not in the index and is left out");
   EXPECT_EQ(files.warnings()[1], index + ": total_size is 17, the shards hold 16 bytes");
+}
+TEST_F(sharded, warnings_that_quote_the_index_are_one_line) {
+  shard("1.safetensors", "a");
+  d.write("model.safetensors.index.json", "{\"metadata\":{\"total_size\":\"\x7f\"},\"weight_map\":{\"a\":\"1.safetensors\"}}");
+  checkpoint const files(d.path);
+  ASSERT_EQ(files.warnings().size(), 1U);
+  EXPECT_EQ(files.warnings()[0], index + R"(: total_size is "?", the shards hold 8 bytes)");
 }
 TEST_F(sharded, missing_shards_are_refused) {
   EXPECT_EQ(refused(R"({"weight_map":{"a":"1.safetensors"}})"), d.file("1.safetensors") + ": cannot be opened: No such file or directory");

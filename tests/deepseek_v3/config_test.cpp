@@ -222,6 +222,14 @@ TEST_F(config, what_the_example_does_not_implement_is_refused) {
             file + ": key 'quantization_config.weight_block_size' is [96,128], which is not [128, 128]");
 }
 
+TEST_F(config, numbers_that_have_no_root_power_or_logarithm_are_refused) {
+  EXPECT_EQ(refused(R"("rms_norm_eps": 1e-06)", R"("rms_norm_eps": -1.0)"), file + ": key 'rms_norm_eps' is -1.0, which is below 0");
+  EXPECT_EQ(refused(R"("rope_theta": 10000)", R"("rope_theta": 0)"), file + ": key 'rope_theta' is 0, which is not above 0");
+  EXPECT_EQ(refused(R"("beta_fast": 32)", R"("beta_fast": 0)"), file + ": key 'rope_scaling.beta_fast' is 0, which is not above 0");
+  EXPECT_EQ(refused(R"("beta_slow": 1,)", R"("beta_slow": -1,)"), file + ": key 'rope_scaling.beta_slow' is -1, which is not above 0");
+  EXPECT_EQ(refused(R"("routed_scaling_factor": 2.5)", R"("routed_scaling_factor": 1e300)"),
+            file + ": key 'routed_scaling_factor' is 1e+300, which is no finite float");
+}
 TEST_F(config, sizes_that_no_layer_can_have_are_refused) {
   EXPECT_EQ(refused(R"("n_group": 4)", R"("n_group": 3)"), file + ": key 'n_group' is 3, which does not divide n_routed_experts");
   EXPECT_EQ(refused(R"("topk_group": 2)", R"("topk_group": 5)"), file + ": key 'topk_group' is 5, which is not from 1 to n_group");
