@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Passes all tests: installs what it needs, builds everything, runs ctest. The last line counts tests; the exit status is 0 only if some ran and none failed.
-#   bash scripts/test.sh [release|no-kokkos|asan|clang]
+#   bash scripts/test.sh [release|no-kokkos|clang|asan|tsan|fuzz]
 set -euo pipefail
 preset=${1:-release}
 . "$(dirname "$0")/setup.sh"
 
 packages=("${tools[@]}" libgtest-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev qemu-user)
-[ "$preset" != clang ] || packages+=(clang libomp-dev)
+packages+=(clang libclang-rt-dev)  # for the fuzz targets, whatever compiler builds the rest
+case $preset in clang | tsan) packages+=(libomp-dev) ;; esac
 need_packages "${packages[@]}"
 
 say "configuring in build-$preset"

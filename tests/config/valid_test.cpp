@@ -11,6 +11,15 @@ using namespace moesaic;
 static_assert(valid_model<models::deepseek_v3> && valid_model<models::deepseek_v2_lite> && valid_model<models::mixtral_8x7b> &&
               valid_model<models::qwen3_30b> && valid_model<models::tiny_a> && valid_model<models::tiny_b> && valid_model<models::tiny_c>);
 
+// The example of docs/models.md.
+// [my_model]
+struct my_model {
+  static constexpr moesaic::moe_config config{.hidden = 2048, .inter = 768, .experts = 128, .top_k = 8, .norm = moesaic::norm_fn::sum};
+};
+using my_layer = moesaic::layer<my_model>;
+// [my_model]
+static_assert(valid_model<my_model> && my_layer::config.top_k == 8);
+
 struct no_config {};
 struct mutable_config {
   [[maybe_unused]] static inline moe_config config{.hidden = 8, .inter = 8, .experts = 1, .top_k = 1};

@@ -1,4 +1,4 @@
-#include "readme_example.hpp"
+#include "example.hpp"
 
 #include <gtest/gtest.h>
 
