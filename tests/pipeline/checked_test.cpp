@@ -201,6 +201,8 @@ TEST(find_wrong, looks_at_all_weights_of_a_layer) {
     });
   };
   EXPECT_EQ(line(), "nothing is wrong");
+  bias.at(11) = nan;
+  EXPECT_EQ(line(), "weights.bias[0, 11] is NaN");
   codes[5].at(c.shared_inter + 3) = 0x7F;
   EXPECT_EQ(line(), "weights.shared_down[0][1, 3] is the code 127, a NaN");
   codes[4].at(4) = 0x7F;
@@ -213,10 +215,52 @@ TEST(find_wrong, looks_at_all_weights_of_a_layer) {
   EXPECT_EQ(line(), "weights.up[7][0, 2] is the code 255, a NaN");
   codes[0].at(3 * size + c.hidden) = 0xFF;
   EXPECT_EQ(line(), "weights.gate[3][1, 0] is the code 255, a NaN");
-  bias.at(11) = nan;
-  EXPECT_EQ(line(), "weights.bias[0, 11] is NaN");
   router.at(2 * c.hidden + 1) = {0x7F80};
   EXPECT_EQ(line(), "weights.router[0][2, 1] is infinity");
+}
+
+struct biased {
+  static constexpr moe_config config = [] {
+    moe_config c = models::gpt_oss_120b::config;
+    c.hidden = 16, c.inter = 8, c.experts = 4;
+    c.shared_inter = 8, c.shared_gated = true;
+    return c;
+  }();
+};
+
+TEST(find_wrong, looks_at_biases_and_at_the_shared_experts_gate) {
+  using layer_type = layer<biased, policies::f32_weights>;
+  constexpr moe_config c = biased::config;
+  std::vector<float> weights(c.experts * c.hidden * c.inter, 1.0F), token_gate(c.hidden, 1.0F), logit_bias(c.experts, 0.0F);
+  std::vector<float> gate_bias(c.experts * c.inter, 0.0F), up_bias = gate_bias, down_bias(c.experts * c.hidden, 0.0F);
+  layer_weights<layer_type> w;
+  w.router = {1, c.experts, c.hidden, {weights.data()}};
+  w.logit_bias = logit_bias.data();
+  w.gate = w.up = {c.experts, c.inter, c.hidden, {weights.data(), c.inter * c.hidden}};
+  w.down = {c.experts, c.hidden, c.inter, {weights.data(), c.inter * c.hidden}};
+  w.gate_bias = {gate_bias.data(), c.inter};
+  w.up_bias = {up_bias.data(), c.inter};
+  w.down_bias = {down_bias.data(), c.hidden};
+  w.shared_gate = w.shared_up = {1, c.shared_inter, c.hidden, {weights.data()}};
+  w.shared_down = {1, c.hidden, c.shared_inter, {weights.data()}};
+  w.shared_token_gate = {1, 1, c.hidden, {token_gate.data()}};
+  auto line = [&] {
+    return found([&](auto const& ctx, memory scratch, finding* f) {
+      scratch.bytes = find_wrong_bytes<layer_type>();
+      return find_wrong(ctx, w, scratch, f);
+    });
+  };
+  EXPECT_EQ(line(), "nothing is wrong");
+  down_bias.at(3 * c.hidden + 5) = nan;
+  EXPECT_EQ(line(), "weights.down_bias[3, 5] is NaN");
+  up_bias.at(2 * c.inter + 1) = nan;
+  EXPECT_EQ(line(), "weights.up_bias[2, 1] is NaN");
+  gate_bias.at(c.inter) = nan;
+  EXPECT_EQ(line(), "weights.gate_bias[1, 0] is NaN");
+  logit_bias.at(2) = nan;
+  EXPECT_EQ(line(), "weights.logit_bias[0, 2] is NaN");
+  token_gate.at(7) = nan;
+  EXPECT_EQ(line(), "weights.shared_token_gate[0][0, 7] is NaN");
 }
 
 TEST(find_wrong, keeps_the_first_finding_of_several_calls) {

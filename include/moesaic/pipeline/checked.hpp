@@ -19,6 +19,7 @@
 #include <moesaic/pipeline/arena.hpp>
 #include <moesaic/pipeline/backend.hpp>
 #include <moesaic/pipeline/check.hpp>
+#include <moesaic/pipeline/prepare.hpp>
 #include <moesaic/semantics/find_wrong.hpp>
 
 namespace moesaic::inline MOESAIC_ABI {
@@ -30,12 +31,21 @@ inline std::size_t find_wrong_bytes(std::int64_t rows) {
   return a.used();
 }
 
+namespace detail {
+template <class L>
+constexpr std::int64_t most_weight_rows() {
+  constexpr moe_config c = L::config;
+  std::int64_t most = c.choices();
+  for (std::int64_t const rows : {std::int64_t{c.experts} * c.inter, std::int64_t{c.experts} * c.hidden, std::int64_t{c.shared_inter}})
+    most = rows > most ? rows : most;
+  return most;
+}
+}  // namespace detail
+
 /// Bytes of scratch to search the weights of layer L.
 template <class L>
 std::size_t find_wrong_bytes() {
-  constexpr moe_config c = L::config;
-  std::int64_t const widest = c.hidden > c.inter ? c.hidden : c.inter, shared = c.shared_inter > c.hidden ? c.shared_inter : c.hidden;
-  return find_wrong_bytes(c.experts * widest > shared ? c.experts * widest : shared);
+  return find_wrong_bytes(detail::most_weight_rows<L>());
 }
 
 namespace detail {
@@ -55,8 +65,8 @@ status find_first(B const& ctx, Searched const& in, memory scratch, finding* out
 
 }  // namespace detail
 
-/// ids outside [−1, experts), an expert twice for one token, then weights that are NaN or infinite (of slots that have an expert). An
-/// engine that means other ids by "not here" than −1 is right too, but not what this call expects.
+/// ids outside [−1, experts) (experts: all choices, E+Z), an expert twice for one token, then weights that are NaN or infinite (of slots
+/// that have an expert). An engine that means other ids by "not here" than −1 is right too, but not what this call expects.
 template <backend B>
 status find_wrong(B const& ctx, topk_choice choice, int experts, memory scratch, finding* out, char const* name = "choice") {
   if (status const s = check::first_error(check::at_most(name, "top_k", choice.top_k, 0x7fffffff),
@@ -97,21 +107,19 @@ status find_wrong(B const& ctx, weight_matrices<F> const& w, memory scratch, fin
   }
 }
 
-/// All weights of a layer. Scratch: find_wrong_bytes<L>().
+/// All weights and biases of a layer. Scratch: find_wrong_bytes<L>().
 template <backend B, class L>
 status find_wrong(B const& ctx, layer_weights<L> const& w, memory scratch, finding* out) {
-  auto one = [&](auto const& m, char const* name) { return find_wrong(ctx, m, scratch, out, name); };
-  auto vector = [&](float const* v, std::int64_t n, char const* name) {
-    return v != nullptr ? find_wrong(ctx, matrix_view(v, 1, n), scratch, out, name) : status{};
-  };
-  if (status const s = one(w.router, "weights.router"); !s) return s;
-  if (status const s = vector(w.bias, L::config.experts, "weights.bias"); !s) return s;
-  if (status const s = one(w.gate, "weights.gate"); !s) return s;
-  if (status const s = one(w.up, "weights.up"); !s) return s;
-  if (status const s = one(w.down, "weights.down"); !s) return s;
-  if (status const s = one(w.shared_gate, "weights.shared_gate"); !s) return s;
-  if (status const s = one(w.shared_up, "weights.shared_up"); !s) return s;
-  return one(w.shared_down, "weights.shared_down");
+  prepared_weights<B, L> none;  // the walks below pass each member's prepared twin, which nobody reads here
+  if (status const s = detail::for_each_matrix<L>(
+          w, none, [&](char const* name, auto const& m, auto const&, auto const&) { return find_wrong(ctx, m, scratch, out, name); });
+      !s)
+    return s;
+  return detail::for_each_bias<L>(w, none, [&](char const* name, bool has, auto const& b, int rows, int cols, float const*) {
+    if (!has) return status{};
+    if (status const s = check::biases("weights", name, b, rows); !s) return s;
+    return detail::find_first(ctx, searched_biases{b, rows, cols, name}, scratch, out, "weights", name);
+  });
 }
 
 /// A finding as one readable line: "weights.gate[5][17, 300] is the code 127, a NaN".

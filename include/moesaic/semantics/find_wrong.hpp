@@ -118,6 +118,20 @@ struct searched_weights {
   }
 };
 
+/// One row of biases for each expert, or for the router a single one.
+struct searched_biases {
+  expert_array<float> biases;
+  int count, width;
+  char const* member;
+
+  MOESAIC_HD std::int64_t rows() const { return count; }
+  MOESAIC_HD std::int64_t columns() const { return width; }
+  MOESAIC_HD bool wrong_at(std::int64_t e, std::int64_t c) const { return !is_finite(biases[e][c]); }
+  MOESAIC_HD finding report(std::int64_t e, std::int64_t c) const {
+    return {wrong::not_finite, static_cast<std::int32_t>(to_bits(biases[e][c])), 0, -1, e, c, 0, "weights", member};
+  }
+};
+
 /// Scale grids of all experts one after another.
 struct searched_weight_scales {
   expert_array<float> scales;
