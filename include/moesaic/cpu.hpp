@@ -11,6 +11,7 @@
 #include <moesaic/cpu/worker.hpp>
 #include <moesaic/pipeline/adapters.hpp>
 #include <moesaic/pipeline/checked.hpp>
+#include <moesaic/pipeline/describe.hpp>
 #include <moesaic/pipeline/forward.hpp>
 #include <moesaic/pipeline/prepare.hpp>
 #include <moesaic/pipeline/stages.hpp>

@@ -9,6 +9,7 @@
 #include <moesaic/kokkos/on.hpp>
 #include <moesaic/pipeline/adapters.hpp>
 #include <moesaic/pipeline/checked.hpp>
+#include <moesaic/pipeline/describe.hpp>
 #include <moesaic/pipeline/forward.hpp>
 #include <moesaic/pipeline/prepare.hpp>
 #include <moesaic/pipeline/stages.hpp>

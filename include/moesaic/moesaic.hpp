@@ -1,5 +1,5 @@
 // The front door: configurations, models, the hand-off types, every stage, and the reference backend. No dependency.
-// (Layouts for other libraries and the checked mode are in pipeline/adapters.hpp and pipeline/checked.hpp; this door is kept small.)
+// (Layouts for other libraries, the checked mode and describe() are in pipeline/{adapters,checked,describe}.hpp; this door is kept small.)
 #pragma once
 
 #include <moesaic/config/layer.hpp>
