@@ -36,7 +36,7 @@ class thread_pool {
     next_.store(0, std::memory_order_relaxed);
     start();
     take_items();
-    for (std::int32_t left; (left = spin_while(working_, [](std::int32_t w) { return w != 0; })) != 0;) working_.wait(left);
+    for (std::int32_t left = 0; (left = spin_while(working_, [](std::int32_t w) { return w != 0; })) != 0;) working_.wait(left);
     busy_.store(false, std::memory_order_release);
   }
 
@@ -56,12 +56,12 @@ class thread_pool {
   }
 
   void take_items() {
-    for (std::int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < n_;) call_(f_, i);
+    for (std::int64_t i = 0; (i = next_.fetch_add(1, std::memory_order_relaxed)) < n_;) call_(f_, i);
   }
 
   void work() {
     for (std::int32_t seen = 0;;) {
-      std::int32_t now;
+      std::int32_t now = seen;
       while ((now = spin_while(round_, [&](std::int32_t r) { return r == seen; })) == seen) round_.wait(seen);
       seen = now;
       if (call_ == nullptr) return;

@@ -35,7 +35,7 @@ class worker {
   template <class F>
   void parallel_for(std::int64_t n, F const& f) {
     if constexpr (requires { tickets_(); }) {
-      for (std::int64_t i; (i = static_cast<std::int64_t>(tickets_()) - drawn_) < n;) f(i);
+      for (std::int64_t i = 0; (i = static_cast<std::int64_t>(tickets_()) - drawn_) < n;) f(i);
       drawn_ += n + threads_;  // each thread drew one that was no item
     } else {
       for (std::int64_t i = thread_; i < n; i += threads_) f(i);

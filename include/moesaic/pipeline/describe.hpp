@@ -89,29 +89,30 @@ constexpr double row_bytes(activation_format f, std::int64_t k) {
 }
 
 constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_work const& w) {
-  double const T = static_cast<double>(w.tokens), H = c.hidden, R = c.choices(), S = T * c.top_k;
+  double const T = static_cast<double>(w.tokens), hidden = c.hidden, R = c.choices(), S = T * c.top_k;
   double const rows = w.rows >= 0.0 ? w.rows : S * c.experts / R;
   double const active = w.active_experts >= 0.0 ? w.active_experts : expected_active_experts(c, w.tokens);
   int const projections = is_gated(c.act) ? 2 : 1;
   layer_cost out;
   auto add = [&out](stage_cost const& s) { out.stage[out.stages++] = s; };
   auto add_up = [&](char const* name, double experts, double sources, double targets, int width) {
-    double const I = width, through_memory = w.fused_up ? 0.0 : 2 * projections * targets * I * 4;  // gate and up rows, written and read
+    double const inter = width,
+                 through_memory = w.fused_up ? 0.0 : 2 * projections * targets * inter * 4;  // gate and up rows, written and read
     add({name, w.fused_up ? 1 : projections + 1, experts * projections * matrix_bytes(p.weights, width, c.hidden),
          (w.fused_up ? 1 : projections) * sources * row_bytes(p.activations, c.hidden) + through_memory +
              targets * row_bytes(p.activations, width),
-         2 * projections * targets * H * I});
+         2 * projections * targets * hidden * inter});
   };
   auto add_down = [&](char const* name, double experts, double targets, int width) {
-    add({name, 1, experts * matrix_bytes(p.weights, c.hidden, width), targets * (row_bytes(p.activations, width) + H * 4),
-         2 * targets * H * width});
+    add({name, 1, experts * matrix_bytes(p.weights, c.hidden, width), targets * (row_bytes(p.activations, width) + hidden * 4),
+         2 * targets * hidden * width});
   };
 
-  if (w.x_bytes != 4) add({"widen", 1, 0, T * H * (w.x_bytes + 4), 0});
-  add({"router", 1, matrix_bytes(p.router, c.choices(), c.hidden), T * (H + R) * 4, 2 * T * H * R});
+  if (w.x_bytes != 4) add({"widen", 1, 0, T * hidden * (w.x_bytes + 4), 0});
+  add({"router", 1, matrix_bytes(p.router, c.choices(), c.hidden), T * (hidden + R) * 4, 2 * T * hidden * R});
   add({"select", 1, 0, T * R * 4 + S * 8, 0});
   add({"map", 1, 0, S * 12 + (c.experts + 1) * 4.0, 0});
-  if (p.activations != activation_format::f32) add({"quantize", 1, 0, T * (H * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
+  if (p.activations != activation_format::f32) add({"quantize", 1, 0, T * (hidden * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
   add_up("up", active, T < rows ? T : rows, rows, c.inter);
   add_down("down", active, rows, c.inter);
   if (c.shared_inter > 0) {
@@ -121,12 +122,12 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
       stage_cost& s = out.stage[out.stages - 1];
       s.launches += 1;
       s.weight_bytes += matrix_bytes(p.router, 1, c.hidden);
-      s.row_bytes += T * (H + 1) * 4;
-      s.operations += 2 * T * H;
+      s.row_bytes += T * (hidden + 1) * 4;
+      s.operations += 2 * T * hidden;
     }
   }
-  double const inputs = rows * H * 4 + (c.shared_inter > 0 ? T * H * 4 : 0.0) + (c.zero_experts > 0 ? T * H * 4 : 0.0);
-  add({"combine", 1, 0, inputs + T * H * w.y_bytes * (w.residual ? 2 : 1) + S * 8, 0});
+  double const inputs = rows * hidden * 4 + (c.shared_inter > 0 ? T * hidden * 4 : 0.0) + (c.zero_experts > 0 ? T * hidden * 4 : 0.0);
+  add({"combine", 1, 0, inputs + T * hidden * w.y_bytes * (w.residual ? 2 : 1) + S * 8, 0});
   return out;
 }
 
