@@ -36,8 +36,8 @@ template <class L>
 constexpr std::int64_t most_weight_rows() {
   constexpr moe_config c = L::config;
   std::int64_t most = c.choices();
-  for (std::int64_t const rows : {std::int64_t{c.experts} * c.inter, std::int64_t{c.experts} * c.hidden, std::int64_t{c.shared_inter}})
-    most = rows > most ? rows : most;
+  std::int64_t const counts[] = {std::int64_t{c.experts} * c.inter, std::int64_t{c.experts} * c.hidden, c.shared_inter};
+  for (std::int64_t const rows : counts) most = rows > most ? rows : most;
   return most;
 }
 }  // namespace detail
