@@ -25,12 +25,14 @@ int main() {
     if (e != best[0] && (best[1] < 0 || p[e] > p[best[1]])) best[1] = e;
   double const both = p[best[0]] + p[best[1]];
 
+  // [route]
   // By moesaic: a matrix of one row goes in, memory for the choice is ours. A context says where to run: here, on this thread.
   moesaic::cpu::on const here{moesaic::cpu::serial_pool{}};
   std::int32_t ids[2];
   float weights[2];
   moesaic::topk_choice const choice{ids, weights, /*tokens*/ 1, /*top_k*/ 2};
   moesaic::status const s = moesaic::route_from_logits<layer>(here, {logits, 1, 8}, {}, choice);
+  // [route]
   if (!s) return std::puts(moesaic::describe(s).c_str()), 1;
 
   std::puts("expert  logit  softmax");
