@@ -2,6 +2,7 @@
 #include <moesaic/moesaic.hpp>
 #include <string>
 
+// [stamp]
 namespace stamp {
 inline constexpr char const* name = "reference";
 using context_type = moesaic::reference::on;
@@ -12,3 +13,4 @@ inline void finish() {}
 }  // namespace stamp
 
 #include "parts.hpp"
+// [stamp]
