@@ -8,8 +8,7 @@
 #include <random>
 #include <vector>
 
-// gpt-oss's rules in a small size. Take the numbers of your checkpoint's config.json; docs/models.md has the rules of each family.
-// family.
+// gpt-oss's rules in a small size. The numbers come from your checkpoint's config.json, the rules of each family from docs/models.md.
 struct my_model {
   static constexpr moesaic::moe_config config{.hidden = 64,
                                               .inter = 48,
