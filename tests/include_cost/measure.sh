@@ -1,5 +1,6 @@
 #!/bin/sh
-# What a door costs: non-blank lines that the compiler's front end reads. Prints a table; exit status 1 if a door is over its budget.
+# What a door costs: non-blank lines that the compiler's front end reads. Prints a table; exit status 1 if a door is over its budget, or if
+# README.md's table is more than a tenth off.
 #   measure.sh COMPILER [OPTION]... -- [HEADER BUDGET [BASE]]...     BASE: a header whose own lines are not counted against the budget
 compiler=
 while [ "$1" != -- ]; do
@@ -11,6 +12,7 @@ lines() {
   text=$(echo "#include <$1>" | eval "$compiler -E -x c++ -") || return
   printf '%s\n' "$text" | grep -v '^#' | grep -c '[^[:space:]]'
 }
+readme=$(dirname "$0")/../../README.md
 status=0
 printf '%-22s %8s %8s\n' header lines budget
 for door; do
@@ -27,6 +29,12 @@ for door; do
     status=1
   else
     echo
+  fi
+  own=$((cost - base))
+  stated=$(sed -n "s,^| \`$1\` | \([0-9]*\) .*,\1,p" "$readme")
+  if [ $((own * 10)) -lt $((${stated:-0} * 9)) ] || [ $((own * 10)) -gt $((${stated:-0} * 11)) ]; then
+    echo "README.md says ${stated:-nothing} of $1, it is $own"
+    status=1
   fi
 done
 exit $status
