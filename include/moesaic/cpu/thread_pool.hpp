@@ -61,8 +61,12 @@ class thread_pool {
 
   void work() {
     for (std::int32_t seen = 0;;) {
-      std::int32_t now = seen;
-      while ((now = spin_while(round_, [&](std::int32_t r) { return r == seen; })) == seen) round_.wait(seen);
+      auto const look = [&] { return spin_while(round_, [&](std::int32_t r) { return r == seen; }); };
+      std::int32_t now = look();
+      while (now == seen) {
+        round_.wait(seen);
+        now = look();
+      }
       seen = now;
       if (call_ == nullptr) return;
       take_items();
