@@ -1,9 +1,11 @@
-// The grouped GEMM on packed weights: fp32 accumulation, weights decoded to fp32 once per panel, compiler vectors (no intrinsics).
+// The grouped GEMM on packed weights with fp32 accumulation: a skinny kernel that decodes weights in registers, for the few rows an expert
+// has in decode, and a panel kernel that decodes them to L1 once, for more. Both add in the same order, so a row's bits never show which.
 #pragma once
 
 #include <cstdint>
 
 #include <moesaic/core/views.hpp>
+#include <moesaic/cpu/decode.hpp>
 #include <moesaic/cpu/pack.hpp>
 #include <moesaic/cpu/pool.hpp>
 #include <moesaic/semantics/gemm.hpp>
@@ -13,104 +15,235 @@ namespace moesaic::inline MOESAIC_ABI::cpu {
 
 namespace detail {
 
-inline constexpr int lanes = 16;
-inline constexpr int vectors = strip / lanes;
-using f32_lanes = float __attribute__((vector_size(lanes * sizeof(float)), may_alias));
+/// Groups in one 128-column block, and the unit of prefetching.
+inline constexpr int block_groups = scale_block / group_columns;
+inline constexpr int prefetch_unit = 16;
 
-/// `count` stored weights to fp32, without their scale. E4M3 is decoded by moving exponent and mantissa into place and adding the
-/// difference of the biases; codes with exponent 0 get an implicit one that is subtracted again. So no denormal number ever occurs, and a
-/// caller who has set flush-to-zero gets the same bits. NaN codes decode to ±480.
-template <weight_format F>
-MOESAIC_INLINE void decode(weight_code_t<F> const* from, float* to, std::int64_t count) {
-  MOESAIC_SIMD
-  for (std::int64_t i = 0; i < count; ++i) {
-    if constexpr (F == weight_format::e4m3_128x128) {
-      std::uint32_t const code = from[i];
-      std::uint32_t const magnitude = (code & 0x7fU) << 20;
-      std::uint32_t const subnormal = magnitude < (1U << 23) ? ~0U : 0U;
-      std::uint32_t const shifted = magnitude + (120U << 23) + (subnormal & (1U << 23));
-      float const value = from_bits(shifted) - from_bits(subnormal & (121U << 23));
-      to[i] = from_bits(to_bits(value) | (code & 0x80U) << 24);
-    } else {
-      to[i] = to_float(from[i]);
+/// Packed codes of T strips side by side, decoded as they are read. `ahead[t]`: what to ask memory for meanwhile.
+template <weight_format F, int T>
+struct code_source {
+  weight_code_t<F> const* code[T];
+  weight_code_t<F> const* ahead[T];
+
+  MOESAIC_INLINE void load(int t, int g, vec* w) const {
+    for (int line = 0; line < static_cast<int>(sizeof(weight_code_t<F>)); ++line)
+      __builtin_prefetch(reinterpret_cast<char const*>(ahead[t] + g * group_elements) + line * 64, 0, 3);
+    group_decoder<F>::load(code[t] + g * group_elements, w);
+  }
+};
+
+/// Decoded panels of T strips in L1.
+template <int T>
+struct panel_source {
+  vec const* panel[T];
+
+  MOESAIC_INLINE void load(int t, int g, vec* w) const {
+    for (int i = 0; i < group_vectors; ++i) w[i] = panel[t][g * group_vectors + i];
+  }
+};
+
+/// sum[r][t] += groups [0, groups) of strip t times the same columns of row a[r], columns ascending.
+template <class Decoder, int R, int T, class Source>
+MOESAIC_INLINE void add_groups(Source const& from, float const* const* a, int groups, vec (&sum)[R][T][strip_sums]) {
+  for (int g = 0; g < groups; ++g) {
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+      vec w[group_vectors];
+      from.load(t, g, w);
+#pragma GCC unroll 16
+      for (int i = 0; i < group_vectors; ++i)
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r)
+          sum[r][t][i % strip_sums] = Decoder::multiplier(a[r] + g * group_columns, i) * w[i] + sum[r][t][i % strip_sums];
     }
   }
 }
 
-/// c[r][0 … 32) += scale[r] · Σ_k a[r][k] · panel[k][0 … 32) for R rows. Each output adds its products in ascending k whatever R is:
-/// that is what makes a token's bits independent of its batch.
-template <int R>
-MOESAIC_INLINE void multiply_rows(float const* const* a, float const* scale, float const* panel, std::int64_t k, float (*c)[strip]) {
-  f32_lanes acc[R][vectors] = {};
-  for (std::int64_t i = 0; i < k; ++i) {
-    f32_lanes const* const w = reinterpret_cast<f32_lanes const*>(panel + i * strip);
-    for (int r = 0; r < R; ++r)
-      for (int v = 0; v < vectors; ++v) acc[r][v] = a[r][i] * w[v] + acc[r][v];
+/// total += sum · scale, one fma each.
+template <int R, int T>
+MOESAIC_INLINE void promote(vec const (&sum)[R][T][strip_sums], float const* scale, vec (*total)[T][strip_sums]) {
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    vec const s = broadcast(scale[r]);
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t)
+#pragma GCC unroll 8
+      for (int i = 0; i < strip_sums; ++i) total[r][t][i] = sum[r][t][i] * s + total[r][t][i];
   }
-  for (int r = 0; r < R; ++r)
-    for (int v = 0; v < vectors; ++v) {
-      f32_lanes& out = reinterpret_cast<f32_lanes*>(c[r])[v];
-      out = acc[r][v] * scale[r] + out;
-    }
 }
 
-/// multiply_rows for `rows` ≤ R rows.
-template <int R>
-MOESAIC_INLINE void multiply_up_to(int rows, float const* const* a, float const* scale, float const* panel, std::int64_t k,
-                                   float (*c)[strip]) {
-  if (rows == R)
-    multiply_rows<R>(a, scale, panel, k, c);
-  else if constexpr (R > 1)
-    multiply_up_to<R - 1>(rows, a, scale, panel, k, c);
-}
-
-/// Columns [first, first + k) of row r in fp32, without their scale: in place, or decoded into `buffer`.
-MOESAIC_INLINE float const* row_block(f32_rows const& rows, std::int64_t r, std::int64_t first, std::int64_t, float*) {
-  return rows.row(r) + first;
+/// Columns of row r from `first` on, as a GEMM multiplies them: in place, or decoded or padded to whole groups in `buffer`.
+MOESAIC_INLINE float const* row_block(f32_rows const& rows, std::int64_t r, std::int64_t first, std::int64_t depth, float* buffer) {
+  float const* const at = rows.row(r) + first;
+  if (depth % group_columns == 0) return at;
+  for (std::int64_t i = 0; i < align_up(depth, group_columns); ++i) buffer[i] = i < depth ? at[i] : 0.0F;
+  return buffer;
 }
 template <class Scale>
-MOESAIC_INLINE float const* row_block(quantized_rows<Scale> const& rows, std::int64_t r, std::int64_t first, std::int64_t k,
+MOESAIC_INLINE float const* row_block(quantized_rows<Scale> const& rows, std::int64_t r, std::int64_t first, std::int64_t depth,
                                       float* buffer) {
   std::uint8_t const* const code = rows.codes + r * rows.cols + first;
-  for (std::int64_t i = 0; i < k; ++i) buffer[i] = e4m3_to_float(code[i]);
+  for (std::int64_t i = 0; i < depth; ++i) buffer[i] = e4m3_to_float(code[i]);
+  for (std::int64_t i = depth; i < align_up(depth, group_columns); ++i) buffer[i] = 0.0F;
   return buffer;
 }
 
-/// c[r][0 … 32) = row first_row + r of a times the 32 weight rows of strip s of expert e, for the rows [first_row, last_row), at most
-/// Policy.panel_rows of them.
-template <tune::cpu_gemm_policy Policy, class Rows, weight_format F>
-void multiply_strip(gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int64_t e, std::int64_t s, std::int64_t first_row,
-                    std::int64_t last_row, float (*c)[strip]) {
-  static_assert(Policy.rows > 0 && Policy.panel_rows % Policy.rows == 0, "a panel holds whole register tiles");
-  alignas(64) float panel[scale_block * strip];
-  float decoded_rows[Policy.rows][scale_block];
-  int const rows = static_cast<int>(last_row - first_row);
-  for (int r = 0; r < rows; ++r)
-    for (int n = 0; n < strip; ++n) c[r][n] = 0.0F;
-  weight_code_t<F> const* code = w.strip_codes(e, s);
-  for (std::int64_t b = 0; b * scale_block < w.k; ++b) {
-    std::int64_t const first = b * scale_block;
-    std::int64_t const k = w.k - first < scale_block ? w.k - first : scale_block;
-    decode<F>(code, panel, k * strip);
-    code += k * strip;
-    float weight_scale = 1.0F;
-    if constexpr (F == weight_format::e4m3_128x128) weight_scale = w.grid_row(e, s * strip / scale_block)[b];
-    for (int r = 0; r < rows; r += Policy.rows) {
-      int const tile = rows - r < Policy.rows ? rows - r : Policy.rows;
-      float const* source[Policy.rows];
-      float scale[Policy.rows];
-      for (int i = 0; i < tile; ++i) {
-        std::int64_t const from = a.source(first_row + r + i);
-        source[i] = row_block(a.rows, from, first, k, decoded_rows[i]);
-        scale[i] = row_scale(a.rows, from, b) * weight_scale;
-      }
-      multiply_up_to<Policy.rows>(tile, source, scale, panel, k, c + r);
+/// Rows [first, first + count) of one expert times some strips of its weights.
+template <class Rows, weight_format F>
+struct strip_job {
+  gemm_input<Rows> const& a;
+  packed_matrices<F> const& w;
+  std::int64_t expert, first_row;
+
+  std::int64_t columns(std::int64_t block) const {
+    std::int64_t const left = w.k - block * scale_block;
+    return left < scale_block ? left : scale_block;
+  }
+  int groups(std::int64_t block) const { return static_cast<int>(ceil_div(columns(block), group_columns)); }
+  float weight_scale(std::int64_t s, std::int64_t block) const {
+    float scale = group_decoder<F>::unit;
+    if constexpr (F == weight_format::e4m3_128x128) scale *= w.grid_row(expert, s * strip / scale_block)[block];
+    return scale;
+  }
+  /// Where R rows from `row` on lie and what their products are scaled by, in one block.
+  template <int R>
+  MOESAIC_INLINE void rows(int row, std::int64_t block, float weight_scale, float const** at, float* scale,
+                           float (&buffer)[R][scale_block]) const {
+    for (int r = 0; r < R; ++r) {
+      std::int64_t const source = a.source(first_row + row + r);
+      at[r] = row_block(a.rows, source, block * scale_block, columns(block), buffer[r]);
+      scale[r] = row_scale(a.rows, source, block) * weight_scale;
     }
   }
+};
+
+template <weight_format F, int T>
+MOESAIC_INLINE void finish(int rows, vec const (*total)[T][strip_sums], float* out, int stride) {
+  for (int r = 0; r < rows; ++r)
+    for (int t = 0; t < T; ++t) group_decoder<F>::finish(total[r][t], out + r * stride + t * strip);
 }
 
-/// One item of work for each expert and 128 weight rows (4 strips, one row of the scale grid): f(expert, first strip, end of strips, first
-/// row, end of rows), the rows in panels.
+/// out[r][0 … 16 T) for R rows and strips s … s + T − 1; `next`: the strip that will be read after strip s + T − 1.
+template <tune::cpu_gemm_policy Policy, int R, int T, class Rows, weight_format F>
+void multiply_skinny(strip_job<Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out, int stride) {
+  constexpr std::int64_t ahead = Policy.prefetch_groups;
+  std::int64_t const all = job.w.groups();
+  vec total[R][T][strip_sums] = {};
+  for (std::int64_t b = 0; b * scale_block < job.w.k; ++b) {
+    float const* a[R];
+    float scale[R];
+    alignas(64) float buffer[R][scale_block];
+    job.template rows<R>(0, b, job.weight_scale(s, b), a, scale, buffer);
+    vec sum[R][T][strip_sums] = {};
+    int const groups = job.groups(b);
+    for (int g = 0; g < groups; g += prefetch_unit) {
+      code_source<F, T> from;
+      std::int64_t const at = b * block_groups + g, wanted = at + ahead;
+      for (int t = 0; t < T; ++t) {
+        from.code[t] = job.w.strip_codes(job.expert, s + t) + at * group_elements;
+        from.ahead[t] = wanted < all ? from.code[t] + ahead * group_elements : next + (t * all + wanted - all) * group_elements;
+      }
+      float const* here[R];
+      for (int r = 0; r < R; ++r) here[r] = a[r] + g * group_columns;
+      add_groups<group_decoder<F>>(from, here, groups - g < prefetch_unit ? groups - g : prefetch_unit, sum);
+    }
+    promote<R, T>(sum, scale, total);
+  }
+  finish<F, T>(R, total, out, stride);
+}
+
+/// multiply_skinny for 1 … R rows.
+template <tune::cpu_gemm_policy Policy, int R, int T, class Rows, weight_format F>
+void multiply_skinny_up_to(int rows, strip_job<Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out, int stride) {
+  if (rows == R)
+    multiply_skinny<Policy, R, T>(job, s, next, out, stride);
+  else if constexpr (R > 1)
+    multiply_skinny_up_to<Policy, R - 1, T>(rows, job, s, next, out, stride);
+}
+
+/// R rows from `row` on times a decoded panel of T strips.
+template <int R, int T, class Rows, weight_format F>
+MOESAIC_INLINE void multiply_tile(strip_job<Rows, F> const& job, int row, std::int64_t b, float weight_scale, panel_source<T> const& from,
+                                  vec (*total)[T][strip_sums]) {
+  float const* a[R];
+  float scale[R];
+  alignas(64) float buffer[R][scale_block];
+  job.template rows<R>(row, b, weight_scale, a, scale, buffer);
+  vec sum[R][T][strip_sums] = {};
+  add_groups<group_decoder<F>>(from, a, job.groups(b), sum);
+  promote<R, T>(sum, scale, total);
+}
+template <int R, int T, class Rows, weight_format F>
+void multiply_tile_up_to(int rows, strip_job<Rows, F> const& job, int row, std::int64_t b, float weight_scale, panel_source<T> const& from,
+                         vec (*total)[T][strip_sums]) {
+  if (rows == R)
+    multiply_tile<R, T>(job, row, b, weight_scale, from, total);
+  else if constexpr (R > 1)
+    multiply_tile_up_to<R - 1, T>(rows, job, row, b, weight_scale, from, total);
+}
+
+/// out[r][0 … 16 T) for up to panel_rows rows.
+template <tune::cpu_gemm_policy Policy, int T, class Rows, weight_format F>
+void multiply_panel(int rows, strip_job<Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out, int stride) {
+  constexpr std::int64_t ahead = 2 * block_groups;
+  std::int64_t const all = job.w.groups();
+  alignas(64) vec panel[T][block_groups * group_vectors];
+  vec total[Policy.panel_rows][T][strip_sums];
+  for (int r = 0; r < rows; ++r)
+    for (int t = 0; t < T; ++t)
+      for (int i = 0; i < strip_sums; ++i) total[r][t][i] = vec{};
+  for (std::int64_t b = 0; b * scale_block < job.w.k; ++b) {
+    int const groups = job.groups(b);
+    std::int64_t const at = b * block_groups;
+    panel_source<T> decoded;
+    for (int t = 0; t < T; ++t) {
+      weight_code_t<F> const* const code = job.w.strip_codes(job.expert, s + t) + at * group_elements;
+      code_source<F, 1> const from{
+          {code}, {at + ahead < all ? code + ahead * group_elements : next + (t * all + at + ahead - all) * group_elements}};
+      for (int g = 0; g < groups; ++g) from.load(0, g, panel[t] + g * group_vectors);
+      decoded.panel[t] = panel[t];
+    }
+    float const scale = job.weight_scale(s, b);
+    for (int r = 0; r < rows; r += Policy.panel_tile)
+      multiply_tile_up_to<Policy.panel_tile, T>(rows - r < Policy.panel_tile ? rows - r : Policy.panel_tile, job, r, b, scale, decoded,
+                                                total + r);
+  }
+  finish<F, T>(rows, total, out, stride);
+}
+
+/// out[r][0 … 16 T) for 1 … panel_rows rows and T strips from s on.
+template <tune::cpu_gemm_policy Policy, int T, class Rows, weight_format F>
+MOESAIC_INLINE void multiply_some_strips(int rows, strip_job<Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out,
+                                         int stride) {
+  constexpr int most = T > 2 ? (Policy.skinny_rows < 3 ? Policy.skinny_rows : 3) : Policy.skinny_rows;
+  if (rows <= most)
+    multiply_skinny_up_to<Policy, most, T>(rows, job, s, next, out, stride);
+  else if constexpr (T <= 2)
+    multiply_panel<Policy, T>(rows, job, s, next, out, stride);
+  else
+    for (int t = 0; t < T; t += 2)
+      multiply_some_strips<Policy, 2>(rows, job, s + t, job.w.strip_codes(job.expert, s + t + 2), out + t * strip, stride);
+}
+
+/// out[r][(s − s0) · 16 …) for the strips [s0, s1), at most eight, of expert e and the rows [first_row, first_row + rows).
+template <tune::cpu_gemm_policy Policy, class Rows, weight_format F>
+void multiply_strips(int rows, gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int64_t e, std::int64_t s0, std::int64_t s1,
+                     std::int64_t first_row, float (*out)[scale_block]) {
+  strip_job<Rows, F> const job{a, w, e, first_row};
+  std::int64_t s = s0;
+  auto run = [&](auto strips) {
+    constexpr int T = decltype(strips)::value;
+    for (; s + T <= s1; s += T)
+      multiply_some_strips<Policy, T>(rows, job, s, w.strip_codes(e, s + T < w.strips() ? s + T : s), out[0] + (s - s0) * strip,
+                                      scale_block);
+  };
+  if constexpr (Policy.skinny_strips >= 4) run(std::integral_constant<int, 4>{});
+  run(std::integral_constant<int, 2>{});
+  run(std::integral_constant<int, 1>{});
+}
+
+/// One item of work for each expert and 128 weight rows (8 strips, one row of the scale grid): f(expert, first strip, end of strips, first
+/// row, rows), the rows in panels.
 template <tune::cpu_gemm_policy Policy, weight_format F, class P, class Panel>
 void for_each_panel(P& threads, packed_matrices<F> const& w, std::int32_t const* expert_offsets, std::int64_t all_rows, Panel const& f) {
   constexpr std::int64_t strips_per_item = scale_block / strip;
@@ -122,27 +255,25 @@ void for_each_panel(P& threads, packed_matrices<F> const& w, std::int32_t const*
     std::int64_t const s0 = item % items * strips_per_item;
     std::int64_t const s1 = s0 + strips_per_item < w.strips() ? s0 + strips_per_item : w.strips();
     for (std::int64_t row = first; row < last; row += Policy.panel_rows)
-      f(e, s0, s1, row, row + Policy.panel_rows < last ? row + Policy.panel_rows : last);
+      f(e, s0, s1, row, static_cast<int>(last - row < Policy.panel_rows ? last - row : Policy.panel_rows));
   });
 }
 
 }  // namespace detail
 
-/// out.row(r) = a.row(source of r) · W_eᵀ for every row r of every expert e. Deterministic and batch-invariant: each output is owned by one
-/// item of work and adds in one fixed order. Relative RMS error against float64 at most 2.5e-7 (bound of
-/// tests/conformance).
+/// out.row(r) = a.row(source of r) · W_eᵀ for every row r of every expert e. Each output is Σ_b scale_b · (the even columns of block b,
+/// added in ascending order by fma) plus the same of the odd columns: deterministic, batch-invariant, and the same on every instruction set
+/// with fma. Relative RMS error against float64 at most 2.5e-7 (bound of tests/conformance).
 template <tune::cpu_gemm_policy Policy = tune::select(tune::native_registers), class Rows, weight_format F, pool P>
 void grouped_gemm(P& threads, gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int32_t const* expert_offsets,
                   matrix_view<float> out) {
-  detail::for_each_panel<Policy>(threads, w, expert_offsets, out.rows, [&](auto e, auto s0, auto s1, auto first, auto last) {
-    alignas(64) float c[Policy.panel_rows][strip];
-    for (std::int64_t s = s0; s < s1; ++s) {
-      detail::multiply_strip<Policy>(a, w, e, s, first, last, c);
-      std::int64_t const n0 = s * strip;
-      std::int64_t const width = w.n - n0 < strip ? w.n - n0 : strip;
-      for (std::int64_t row = first; row < last; ++row)
-        for (std::int64_t n = 0; n < width; ++n) out(row, n0 + n) = c[row - first][n];
-    }
+  detail::for_each_panel<Policy>(threads, w, expert_offsets, out.rows, [&](auto e, auto s0, auto s1, auto first, int rows) {
+    alignas(64) float c[Policy.panel_rows][scale_block];
+    detail::multiply_strips<Policy>(rows, a, w, e, s0, s1, first, c);
+    std::int64_t const n0 = s0 * strip;
+    std::int64_t const width = w.n - n0 < scale_block ? w.n - n0 : scale_block;
+    for (int r = 0; r < rows; ++r)
+      for (std::int64_t n = 0; n < width; ++n) out(first + r, n0 + n) = c[r][n];
   });
 }
 

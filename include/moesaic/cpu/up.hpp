@@ -29,20 +29,17 @@ template <activation_format F, tune::cpu_gemm_policy Policy = tune::select(tune:
           activation_fn A, class Terms, class Hidden>
 void up(P& threads, gemm_input<Rows> const& x, packed_matrices<W> const& gate, packed_matrices<W> const& up,
         std::int32_t const* expert_offsets, activation_rule<A, Terms> const& rule, Hidden const& out) {
-  detail::for_each_panel<Policy>(threads, up, expert_offsets, out.rows, [&](auto e, auto s0, auto s1, auto first, auto last) {
-    alignas(64) float g[Policy.panel_rows][strip], u[Policy.panel_rows][strip], hidden[Policy.panel_rows][scale_block];
-    for (std::int64_t s = s0; s < s1; ++s) {
-      if constexpr (is_gated(A)) detail::multiply_strip<Policy>(x, gate, e, s, first, last, g);
-      detail::multiply_strip<Policy>(x, up, e, s, first, last, u);
-      for (std::int64_t r = 0; r < last - first; ++r) {
-        auto const value = rule.of_row(first + r, up.n);
-        int const width = static_cast<int>(up.n - s * strip < strip ? up.n - s * strip : strip);
-        for (int n = 0; n < width; ++n) hidden[r][(s - s0) * strip + n] = value(g[r], u[r], n, s * strip + n);
-      }
-    }
+  detail::for_each_panel<Policy>(threads, up, expert_offsets, out.rows, [&](auto e, auto s0, auto s1, auto first, int rows) {
+    alignas(64) float g[Policy.panel_rows][scale_block], u[Policy.panel_rows][scale_block];
+    if constexpr (is_gated(A)) detail::multiply_strips<Policy>(rows, x, gate, e, s0, s1, first, g);
+    detail::multiply_strips<Policy>(rows, x, up, e, s0, s1, first, u);
     std::int64_t const n0 = s0 * strip;
     int const width = static_cast<int>(up.n - n0 < scale_block ? up.n - n0 : scale_block);
-    for (std::int64_t row = first; row < last; ++row) detail::store_hidden<F>(hidden[row - first], width, row, n0, out);
+    for (int r = 0; r < rows; ++r) {
+      auto const value = rule.of_row(first + r, up.n);
+      for (int n = 0; n < width; ++n) u[r][n] = value(g[r], u[r], n, n0 + n);
+      detail::store_hidden<F>(u[r], width, first + r, n0, out);
+    }
   });
 }
 

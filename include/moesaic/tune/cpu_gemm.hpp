@@ -1,31 +1,34 @@
-// Tile shapes of the CPU grouped GEMM, one row per size of the register file: accumulators, two weight vectors and a broadcast fit. Not
-// tuned by measurement yet. Replace the policy by passing your own to the kernel.
+// Tile shapes and prefetch distances of the CPU grouped GEMM, one row per class of machine. Replace the policy by passing your own.
 #pragma once
 
 #include <moesaic/core/macros.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::tune {
 
-/// `rows` tokens × 32 weight rows are accumulated in registers at a time; up to `panel_rows` tokens share one decoded weight panel.
+/// A strip is 16 weight rows, a group four columns of it.
 struct cpu_gemm_policy {
-  int rows;
-  int panel_rows;
+  int skinny_rows;    ///< up to so many rows of an expert are multiplied while weights are decoded in registers; more share a decoded panel
+  int skinny_strips;  ///< strips side by side for up to 3 rows; 2 for more
+  int panel_tile;     ///< rows that are accumulated in registers over a panel of 2 strips
+  int panel_rows;     ///< rows that share one decoded panel
+  int prefetch_groups;  ///< how far ahead weights are asked for; a multiple of 16
 };
 
 enum class cpu_registers { sse_or_neon_16x4, avx2_16x8, avx512_32x16 };
 
 constexpr cpu_gemm_policy select(cpu_registers r) {
   switch (r) {
-    case cpu_registers::avx512_32x16: return {.rows = 8, .panel_rows = 48};
-    case cpu_registers::avx2_16x8: return {.rows = 3, .panel_rows = 48};
-    case cpu_registers::sse_or_neon_16x4: return {.rows = 1, .panel_rows = 48};
+    case cpu_registers::avx512_32x16:
+      return {.skinny_rows = 6, .skinny_strips = 4, .panel_tile = 6, .panel_rows = 48, .prefetch_groups = 16};
+    case cpu_registers::avx2_16x8: return {.skinny_rows = 2, .skinny_strips = 1, .panel_tile = 2, .panel_rows = 48, .prefetch_groups = 16};
+    case cpu_registers::sse_or_neon_16x4: break;
   }
-  return {.rows = 1, .panel_rows = 48};
+  return {.skinny_rows = 1, .skinny_strips = 1, .panel_tile = 1, .panel_rows = 48, .prefetch_groups = 16};
 }
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && defined(__AVX512BW__)
 inline constexpr cpu_registers native_registers = cpu_registers::avx512_32x16;
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) && defined(__F16C__)
 inline constexpr cpu_registers native_registers = cpu_registers::avx2_16x8;
 #else
 inline constexpr cpu_registers native_registers = cpu_registers::sse_or_neon_16x4;
