@@ -23,7 +23,8 @@ using vec = float __attribute__((vector_size(lanes * sizeof(float)), may_alias))
 inline constexpr int group_vectors = group_elements / lanes;
 inline constexpr int strip_sums = 2 * strip / lanes;
 
-MOESAIC_INLINE vec broadcast(float x) { return vec{} + x; }
+/// x in every lane: subtracting zero changes no number and leaves no instruction behind.
+MOESAIC_INLINE vec broadcast(float x) { return x - vec{}; }
 
 /// How format F is decoded here. Vector i of a group is multiplied by multiplier(a, i) and added to sum i % strip_sums.
 ///  pairs     a vector holds two neighbouring columns of each of its rows, as the two lanes of a pair (E4M3 where fp16 can be widened)
@@ -37,11 +38,10 @@ struct group_decoder {
 
   MOESAIC_INLINE static vec multiplier(float const* a, int i) {
     if constexpr (pairs) {
-#if defined(__AVX512F__) && defined(__AVX512BW__)
-      return reinterpret_cast<vec>(_mm512_set1_pd(*reinterpret_cast<aliased_double const*>(a + i / strip_sums * 2)));
-#elif defined(__AVX2__) && defined(__F16C__)
-      return reinterpret_cast<vec>(_mm256_broadcast_sd(reinterpret_cast<double const*>(a + i / strip_sums * 2)));
-#endif
+      double pair;
+      __builtin_memcpy(&pair, a + i / strip_sums * 2, sizeof pair);
+      using doubles = double __attribute__((vector_size(lanes * sizeof(float))));
+      return reinterpret_cast<vec>(pair - doubles{});  // as broadcast
     }
     return broadcast(a[i / (strip_sums / 2)]);
   }
@@ -75,23 +75,20 @@ struct group_decoder {
   }
 
  private:
-  using aliased_double = double __attribute__((may_alias));
-
   /// E4M3 moved into fp16: the arithmetic shift puts sign, exponent and mantissa into their places, the mask clears what does not belong
   /// there. The biases differ by 8, so the number is the value / 256, subnormal codes included; hardware widens it exactly. NaN codes give
   /// ±480.
   MOESAIC_INLINE static void load_e4m3(std::uint8_t const* code, vec* w) {
 #if defined(__AVX512F__) && defined(__AVX512BW__)
-    // The zero-masked forms with a full mask are the plain instructions; g++ 12 warns of its own header's plain forms.
+    // Widening from memory costs one operation where widening a register costs two and a shuffle: so the halves go through L1.
     using halves = short __attribute__((vector_size(64), may_alias));
+    alignas(64) short half[2 * group_elements / 2];
     halves const x = *reinterpret_cast<halves const*>(code);
-    __m512i const odd = reinterpret_cast<__m512i>((x >> 1) & static_cast<short>(0xBF80));
-    __m512i const even = reinterpret_cast<__m512i>(((x << 8) >> 1) & static_cast<short>(0xBF80));
-    auto const widen = [](__m256i h) { return reinterpret_cast<vec>(_mm512_maskz_cvtph_ps(0xFFFF, h)); };
-    w[0] = widen(_mm512_maskz_extracti64x4_epi64(0xFF, even, 0));
-    w[1] = widen(_mm512_maskz_extracti64x4_epi64(0xFF, even, 1));
-    w[2] = widen(_mm512_maskz_extracti64x4_epi64(0xFF, odd, 0));
-    w[3] = widen(_mm512_maskz_extracti64x4_epi64(0xFF, odd, 1));
+    reinterpret_cast<halves*>(half)[0] = ((x << 8) >> 1) & static_cast<short>(0xBF80);
+    reinterpret_cast<halves*>(half)[1] = (x >> 1) & static_cast<short>(0xBF80);
+    __asm__("" : "+m"(half));  // or the compiler shortens the way again
+    for (int i = 0; i < group_vectors; ++i)
+      w[i] = reinterpret_cast<vec>(_mm512_maskz_cvtph_ps(0xFFFF, *reinterpret_cast<__m256i const*>(half + i * 16)));
 #elif defined(__AVX2__) && defined(__F16C__)
     __m256i const mask = _mm256_set1_epi16(static_cast<short>(0xBF80));
     for (int half = 0; half < 2; ++half) {

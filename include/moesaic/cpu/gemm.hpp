@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include <moesaic/core/views.hpp>
 #include <moesaic/cpu/decode.hpp>
@@ -32,12 +33,14 @@ struct code_source {
   }
 };
 
-/// Decoded panels of T strips in L1.
+/// Decoded panels of T strips in L1. `ahead`: what to ask memory for meanwhile, a cache line for each group.
 template <int T>
 struct panel_source {
   vec const* panel[T];
+  char const* ahead;
 
   MOESAIC_INLINE void load(int t, int g, vec* w) const {
+    if (t == 0) __builtin_prefetch(ahead + g * 64, 0, 3);
     for (int i = 0; i < group_vectors; ++i) w[i] = panel[t][g * group_vectors + i];
   }
 };
@@ -88,12 +91,13 @@ MOESAIC_INLINE float const* row_block(quantized_rows<Scale> const& rows, std::in
   return buffer;
 }
 
-/// Rows [first, first + count) of one expert times some strips of its weights.
+/// Some rows times some strips of one expert's weights; `source`: where each row lies in a.
 template <class Rows, weight_format F>
 struct strip_job {
-  gemm_input<Rows> const& a;
+  Rows const& a;
+  std::int64_t const* source;
   packed_matrices<F> const& w;
-  std::int64_t expert, first_row;
+  std::int64_t expert;
 
   std::int64_t columns(std::int64_t block) const {
     std::int64_t const left = w.k - block * scale_block;
@@ -110,9 +114,8 @@ struct strip_job {
   MOESAIC_INLINE void rows(int row, std::int64_t block, float weight_scale, float const** at, float* scale,
                            float (&buffer)[R][scale_block]) const {
     for (int r = 0; r < R; ++r) {
-      std::int64_t const source = a.source(first_row + row + r);
-      at[r] = row_block(a.rows, source, block * scale_block, columns(block), buffer[r]);
-      scale[r] = row_scale(a.rows, source, block) * weight_scale;
+      at[r] = row_block(a, source[row + r], block * scale_block, columns(block), buffer[r]);
+      scale[r] = row_scale(a, source[row + r], block) * weight_scale;
     }
   }
 };
@@ -152,19 +155,24 @@ void multiply_skinny(strip_job<Rows, F> const& job, std::int64_t s, weight_code_
   finish<F, T>(R, total, out, stride);
 }
 
-/// multiply_skinny for 1 … R rows.
-template <tune::cpu_gemm_policy Policy, int R, int T, class Rows, weight_format F>
-void multiply_skinny_up_to(int rows, strip_job<Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out, int stride) {
-  if (rows == R)
-    multiply_skinny<Policy, R, T>(job, s, next, out, stride);
-  else if constexpr (R > 1)
-    multiply_skinny_up_to<Policy, R - 1, T>(rows, job, s, next, out, stride);
+/// Strips side by side for R rows: as many as their sums leave registers for.
+constexpr int strips_for(tune::cpu_gemm_policy p, int rows) {
+  return 4 * rows * strip_sums <= p.sums ? 4 : 2 * rows * strip_sums <= p.sums ? 2 : 1;
+}
+
+/// f<T>(s) for the strips [s0, s1), T at a time, then one at a time.
+template <int T, class F>
+MOESAIC_INLINE void for_each_strips(std::int64_t s0, std::int64_t s1, F const& f) {
+  std::int64_t s = s0;
+  for (; s + T <= s1; s += T) f(std::integral_constant<int, T>{}, s);
+  if constexpr (T > 1)
+    for (; s < s1; ++s) f(std::integral_constant<int, 1>{}, s);
 }
 
 /// R rows from `row` on times a decoded panel of T strips.
 template <int R, int T, class Rows, weight_format F>
-MOESAIC_INLINE void multiply_tile(strip_job<Rows, F> const& job, int row, std::int64_t b, float weight_scale, panel_source<T> const& from,
-                                  vec (*total)[T][strip_sums]) {
+void multiply_tile(strip_job<Rows, F> const& job, int row, std::int64_t b, float weight_scale, panel_source<T> const& from,
+                   vec (*total)[T][strip_sums]) {
   float const* a[R];
   float scale[R];
   alignas(64) float buffer[R][scale_block];
@@ -173,19 +181,21 @@ MOESAIC_INLINE void multiply_tile(strip_job<Rows, F> const& job, int row, std::i
   add_groups<group_decoder<F>>(from, a, job.groups(b), sum);
   promote<R, T>(sum, scale, total);
 }
-template <int R, int T, class Rows, weight_format F>
-void multiply_tile_up_to(int rows, strip_job<Rows, F> const& job, int row, std::int64_t b, float weight_scale, panel_source<T> const& from,
-                         vec (*total)[T][strip_sums]) {
-  if (rows == R)
-    multiply_tile<R, T>(job, row, b, weight_scale, from, total);
-  else if constexpr (R > 1)
-    multiply_tile_up_to<R - 1, T>(rows, job, row, b, weight_scale, from, total);
+/// f(R as a type) for rows = R in 1 … Most; whether that was so.
+template <int Most, class F>
+MOESAIC_INLINE bool with_rows(int rows, F const& f) {
+  if constexpr (Most == 0) {
+    return false;
+  } else {
+    if (rows != Most) return with_rows<Most - 1>(rows, f);
+    f(std::integral_constant<int, Most>{});
+    return true;
+  }
 }
 
 /// out[r][0 … 16 T) for up to panel_rows rows.
 template <tune::cpu_gemm_policy Policy, int T, class Rows, weight_format F>
 void multiply_panel(int rows, strip_job<Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out, int stride) {
-  constexpr std::int64_t ahead = 2 * block_groups;
   std::int64_t const all = job.w.groups();
   alignas(64) vec panel[T][block_groups * group_vectors];
   vec total[Policy.panel_rows][T][strip_sums];
@@ -194,52 +204,52 @@ void multiply_panel(int rows, strip_job<Rows, F> const& job, std::int64_t s, wei
       for (int i = 0; i < strip_sums; ++i) total[r][t][i] = vec{};
   for (std::int64_t b = 0; b * scale_block < job.w.k; ++b) {
     int const groups = job.groups(b);
-    std::int64_t const at = b * block_groups;
+    std::int64_t const at = b * block_groups, wanted = at + block_groups;
     panel_source<T> decoded;
+    char const* ahead[T];
     for (int t = 0; t < T; ++t) {
       weight_code_t<F> const* const code = job.w.strip_codes(job.expert, s + t) + at * group_elements;
-      code_source<F, 1> const from{
-          {code}, {at + ahead < all ? code + ahead * group_elements : next + (t * all + at + ahead - all) * group_elements}};
-      for (int g = 0; g < groups; ++g) from.load(0, g, panel[t] + g * group_vectors);
+      for (int g = 0; g < groups; ++g) group_decoder<F>::load(code + g * group_elements, panel[t] + g * group_vectors);
       decoded.panel[t] = panel[t];
+      ahead[t] = reinterpret_cast<char const*>(wanted < all ? code + block_groups * group_elements
+                                                            : next + (t * all + wanted - all) * group_elements);
     }
     float const scale = job.weight_scale(s, b);
-    for (int r = 0; r < rows; r += Policy.panel_tile)
-      multiply_tile_up_to<Policy.panel_tile, T>(rows - r < Policy.panel_tile ? rows - r : Policy.panel_tile, job, r, b, scale, decoded,
-                                                total + r);
+    // Tiles of nearly equal height: a last tile of one row would wait for its own sums. Each asks for a part of the next block, at the pace
+    // of the sums: asking for all of it at once would wait for memory.
+    int const tiles = (rows + Policy.panel_tile - 1) / Policy.panel_tile;
+    for (int i = 0; i < tiles; ++i) {
+      int const row = rows * i / tiles;
+      constexpr int lines = static_cast<int>(sizeof(weight_code_t<F>));  // for each group and strip
+      decoded.ahead = ahead[i / lines % T] + i % lines * (64 * block_groups);
+      with_rows<Policy.panel_tile>(rows * (i + 1) / tiles - row,
+                                   [&](auto r) { multiply_tile<decltype(r)::value, T>(job, row, b, scale, decoded, total + row); });
+    }
   }
   finish<F, T>(rows, total, out, stride);
-}
-
-/// out[r][0 … 16 T) for 1 … panel_rows rows and T strips from s on.
-template <tune::cpu_gemm_policy Policy, int T, class Rows, weight_format F>
-MOESAIC_INLINE void multiply_some_strips(int rows, strip_job<Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out,
-                                         int stride) {
-  constexpr int most = T > 2 ? (Policy.skinny_rows < 3 ? Policy.skinny_rows : 3) : Policy.skinny_rows;
-  if (rows <= most)
-    multiply_skinny_up_to<Policy, most, T>(rows, job, s, next, out, stride);
-  else if constexpr (T <= 2)
-    multiply_panel<Policy, T>(rows, job, s, next, out, stride);
-  else
-    for (int t = 0; t < T; t += 2)
-      multiply_some_strips<Policy, 2>(rows, job, s + t, job.w.strip_codes(job.expert, s + t + 2), out + t * strip, stride);
 }
 
 /// out[r][(s − s0) · 16 …) for the strips [s0, s1), at most eight, of expert e and the rows [first_row, first_row + rows).
 template <tune::cpu_gemm_policy Policy, class Rows, weight_format F>
 void multiply_strips(int rows, gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int64_t e, std::int64_t s0, std::int64_t s1,
                      std::int64_t first_row, float (*out)[scale_block]) {
-  strip_job<Rows, F> const job{a, w, e, first_row};
-  std::int64_t s = s0;
-  auto run = [&](auto strips) {
-    constexpr int T = decltype(strips)::value;
-    for (; s + T <= s1; s += T)
-      multiply_some_strips<Policy, T>(rows, job, s, w.strip_codes(e, s + T < w.strips() ? s + T : s), out[0] + (s - s0) * strip,
-                                      scale_block);
+  std::int64_t source[Policy.panel_rows];
+  for (int r = 0; r < rows; ++r) source[r] = a.source(first_row + r);
+  strip_job<Rows, F> const job{a.rows, source, w, e};
+  // Behind the last strip there may be no memory to ask for: then this strip's again.
+  auto const next = [&](std::int64_t s, int strips) { return w.strip_codes(e, s + 2 * strips <= w.strips() ? s + strips : s); };
+  auto const skinny = [&](auto r) {
+    constexpr int R = decltype(r)::value;
+    for_each_strips<strips_for(Policy, R)>(s0, s1, [&](auto t, std::int64_t s) {
+      constexpr int T = decltype(t)::value;
+      multiply_skinny<Policy, R, T>(job, s, next(s, T), out[0] + (s - s0) * strip, scale_block);
+    });
   };
-  if constexpr (Policy.skinny_strips >= 4) run(std::integral_constant<int, 4>{});
-  run(std::integral_constant<int, 2>{});
-  run(std::integral_constant<int, 1>{});
+  if (with_rows<Policy.skinny_rows>(rows, skinny)) return;
+  for_each_strips<strips_for(Policy, Policy.panel_tile)>(s0, s1, [&](auto t, std::int64_t s) {
+    constexpr int T = decltype(t)::value;
+    multiply_panel<Policy, T>(rows, job, s, next(s, T), out[0] + (s - s0) * strip, scale_block);
+  });
 }
 
 /// One item of work for each expert and 128 weight rows (8 strips, one row of the scale grid): f(expert, first strip, end of strips, first
