@@ -18,7 +18,7 @@ enum class cpu_registers { sse_or_neon_16x4, avx2_16x8, avx512_32x16 };
 
 constexpr cpu_gemm_policy select(cpu_registers r) {
   switch (r) {
-    case cpu_registers::avx512_32x16: return {.sums = 16, .skinny_rows = 6, .panel_tile = 4, .panel_rows = 48, .prefetch_groups = 16};
+    case cpu_registers::avx512_32x16: return {.sums = 24, .skinny_rows = 6, .panel_tile = 4, .panel_rows = 48, .prefetch_groups = 16};
     case cpu_registers::avx2_16x8: return {.sums = 8, .skinny_rows = 2, .panel_tile = 2, .panel_rows = 48, .prefetch_groups = 16};
     case cpu_registers::sse_or_neon_16x4: break;
   }
