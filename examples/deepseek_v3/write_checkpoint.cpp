@@ -245,7 +245,7 @@ int main(int argc, char** argv) {
   std::string name, directory;
   std::size_t shards = 3;
   std::vector<std::string> names;
-  for (auto const& m : golden::all) names.push_back(m.name);
+  for (auto const& m : golden::all) names.emplace_back(m.name);
   app.add_option("name", name, "which model")->required()->check(CLI::IsMember(names));
   app.add_option("directory", directory, "where to; made if missing")->required();
   app.add_option("--shards", shards, "number of safetensors files")->check(CLI::Range(1, 99));

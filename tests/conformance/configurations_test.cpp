@@ -14,7 +14,6 @@
 namespace {
 
 using namespace conformance;
-using moesaic::moe_config;
 
 // The settings of a router as indices into these lists.
 constexpr int experts[] = {8, 16, 60, 64, 128, 256, 512, 896};

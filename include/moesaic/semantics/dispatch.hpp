@@ -27,12 +27,12 @@ struct build_dispatch_map {
       m.slot_to_row[i] = -1;
       m.row_to_slot[i] = -1;
     });
-    bin_stable(
-        g, slots, m.experts, [id, valid](std::int64_t i) { return i < valid ? id[i] : -1; }, m.expert_offsets,
-        [m](std::int64_t slot, std::int32_t row) {
-          m.slot_to_row[slot] = row;
-          m.row_to_slot[row] = static_cast<std::int32_t>(slot);
-        });
+    // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): make_dispatch_map has refused null ids
+    auto const expert = [id, valid](std::int64_t i) { return i < valid ? id[i] : -1; };
+    bin_stable(g, slots, m.experts, expert, m.expert_offsets, [m](std::int64_t slot, std::int32_t row) {
+      m.slot_to_row[slot] = row;
+      m.row_to_slot[row] = static_cast<std::int32_t>(slot);
+    });
   }
 };
 
