@@ -3,10 +3,6 @@
 
 #include <cstdint>
 
-#if defined(__AVX2__) && defined(__F16C__)
-#include <immintrin.h>
-#endif
-
 #include <moesaic/cpu/pack.hpp>
 #include <moesaic/semantics/gemm.hpp>
 #include <moesaic/tune/cpu_gemm.hpp>
@@ -77,29 +73,21 @@ struct group_decoder {
  private:
   /// E4M3 moved into fp16: the arithmetic shift puts sign, exponent and mantissa into their places, the mask clears what does not belong
   /// there. The biases differ by 8, so the number is the value / 256, subnormal codes included; hardware widens it exactly. NaN codes give
-  /// ±480.
+  /// ±480. Widening from memory costs one operation where widening a register costs two and a shuffle: so the halves go through L1. The
+  /// one instruction is written out, because the header that has it is 39,000 lines long.
   MOESAIC_INLINE static void load_e4m3(std::uint8_t const* code, vec* w) {
-#if defined(__AVX512F__) && defined(__AVX512BW__)
-    // Widening from memory costs one operation where widening a register costs two and a shuffle: so the halves go through L1.
-    using halves = short __attribute__((vector_size(64), may_alias));
-    alignas(64) short half[2 * group_elements / 2];
-    halves const x = *reinterpret_cast<halves const*>(code);
-    reinterpret_cast<halves*>(half)[0] = ((x << 8) >> 1) & static_cast<short>(0xBF80);
-    reinterpret_cast<halves*>(half)[1] = (x >> 1) & static_cast<short>(0xBF80);
-    __asm__("" : "+m"(half));  // or the compiler shortens the way again
-    for (int i = 0; i < group_vectors; ++i)
-      w[i] = reinterpret_cast<vec>(_mm512_maskz_cvtph_ps(0xFFFF, *reinterpret_cast<__m256i const*>(half + i * 16)));
-#elif defined(__AVX2__) && defined(__F16C__)
-    __m256i const mask = _mm256_set1_epi16(static_cast<short>(0xBF80));
-    for (int half = 0; half < 2; ++half) {
-      __m256i const x = _mm256_load_si256(reinterpret_cast<__m256i const*>(code) + half);
-      __m256i const odd = _mm256_and_si256(_mm256_srai_epi16(x, 1), mask);
-      __m256i const even = _mm256_and_si256(_mm256_srai_epi16(_mm256_slli_epi16(x, 8), 1), mask);
-      w[2 * half] = reinterpret_cast<vec>(_mm256_cvtph_ps(_mm256_castsi256_si128(even)));
-      w[2 * half + 1] = reinterpret_cast<vec>(_mm256_cvtph_ps(_mm256_extracti128_si256(even, 1)));
-      w[strip_sums + 2 * half] = reinterpret_cast<vec>(_mm256_cvtph_ps(_mm256_castsi256_si128(odd)));
-      w[strip_sums + 2 * half + 1] = reinterpret_cast<vec>(_mm256_cvtph_ps(_mm256_extracti128_si256(odd, 1)));
+#if defined(__AVX2__) && defined(__F16C__)
+    using halves = short __attribute__((vector_size(lanes * sizeof(float)), may_alias));
+    using half_vector = short __attribute__((vector_size(lanes * sizeof(short)), may_alias));
+    constexpr int registers = group_elements / (lanes * 4);
+    alignas(64) short half[group_elements];
+    for (int r = 0; r < registers; ++r) {
+      halves const x = reinterpret_cast<halves const*>(code)[r];
+      reinterpret_cast<halves*>(half)[r] = ((x << 8) >> 1) & static_cast<short>(0xBF80);
+      reinterpret_cast<halves*>(half)[registers + r] = (x >> 1) & static_cast<short>(0xBF80);
     }
+    for (int i = 0; i < group_vectors; ++i)
+      __asm__("vcvtph2ps {%1, %0|%0, %1}" : "=v"(w[i]) : "m"(reinterpret_cast<half_vector const*>(half)[i]));
 #else
     // No fp16 to widen: exponent and mantissa are moved into place and the difference of the biases added; codes with exponent 0 get an
     // implicit one that is subtracted again, so that no denormal number occurs.
