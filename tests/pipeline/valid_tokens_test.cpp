@@ -64,6 +64,18 @@ TEST_F(padded_batch, padding_gets_the_shared_expert_and_the_residual_alone) {
   EXPECT_TRUE(std::equal(padded.begin() + valid * c.hidden, padded.end(), bare.begin() + valid * c.hidden));
 }
 
+TEST_F(padded_batch, padding_gets_nothing_of_zero_experts) {
+  std::vector<std::int32_t> ids = {0, 2, 2, 3}, offsets(3), row_to_slot(4), slot_to_row(4);  // experts 0 and 1, zero experts 2 and 3
+  std::vector<float> w(4, 0.5F), rows(4 * 4, 1.0F), in(2 * 4, 8.0F), out(2 * 4, -1.0F);
+  dispatch_map const map{offsets.data(), row_to_slot.data(), slot_to_row.data(), 2, 2, 2};
+  topk_choice const choice{ids.data(), w.data(), 2, 2};
+  std::int32_t const valid = 1;
+  ASSERT_TRUE(make_dispatch_map(ctx, choice, map, &valid));
+  ASSERT_TRUE(unpermute(ctx, matrix_view<float const>(rows.data(), 4, 4), map, choice, matrix_view<float>(out.data(), 2, 4),
+                        {.identity = {in.data(), 2, 4}, .valid_tokens = &valid, .zero_experts = 2}));
+  EXPECT_EQ(out, (std::vector<float>{4.5F, 4.5F, 4.5F, 4.5F, 0.0F, 0.0F, 0.0F, 0.0F}));
+}
+
 TEST_F(padded_batch, the_map_marks_padding_and_takes_a_count_above_the_batch_as_all_of_it) {
   std::vector<std::int32_t> ids = {3, 1, 1, 0, 2, 3}, offsets(5), row_to_slot(6), slot_to_row(6);
   std::vector<float> w(6);

@@ -56,10 +56,14 @@ concept a_gated_shared_expert_exists_and_has_no_other_scale =
     !M::config.shared_gated || (M::config.shared_inter > 0 && M::config.shared_scale == 1.0F);
 
 template <class M>
+concept zero_experts_need_the_weight_at_the_output = M::config.zero_experts == 0 || M::config.weight_at == weight_site::output;
+
+template <class M>
 concept valid_model = has_moe_config<M> && hidden_is_a_positive_multiple_of_8<M> && inter_is_a_positive_multiple_of_8<M> &&
     shared_inter_is_zero_or_a_multiple_of_8<M> && groups_divide_the_experts<M> && kept_groups_are_at_most_all_groups<M> &&
     top2_sum_needs_two_experts_per_group<M> && top_k_fits_into_the_kept_groups<M> && norm_eps_is_not_negative<M> &&
     zero_experts_are_not_negative<M> && softcap_and_limits_are_not_negative<M> && scores_of_the_selected_alone_need_rank_logit<M> &&
-    scores_of_the_selected_alone_are_normalised<M> && a_gated_shared_expert_exists_and_has_no_other_scale<M>;
+    scores_of_the_selected_alone_are_normalised<M> && a_gated_shared_expert_exists_and_has_no_other_scale<M> &&
+    zero_experts_need_the_weight_at_the_output<M>;
 
 }  // namespace moesaic::inline MOESAIC_ABI

@@ -90,16 +90,17 @@ activation_rule<L::config.act, terms_of<L>> routed_rule(prepared_weights<B, L> c
 
 /// What the model's combine adds to the weighted sum.
 template <class L, class Y, backend B>
-combine_extras<Y> combine_extras_of(prepared_weights<B, L> const& w, forward_plan<L, B> const& p, matrix_view<Y const> residual) {
+combine_extras<Y> combine_extras_of(prepared_weights<B, L> const& w, forward_plan<L, B> const& p, forward_extras<Y> const& extras) {
   constexpr moe_config c = L::config;
   return {.shared = p.shared_out,
-          .residual = residual,
+          .residual = extras.residual,
           .routed_scale = c.scale_at == scale_site::output ? c.route_scale : 1.0F,
           .shared_scale = c.shared_scale,
           .shared_gate = p.shared_gate,
           .down_bias = w.down_bias,
           .weights_are_applied = c.weight_at == weight_site::input,
           .identity = c.zero_experts > 0 ? p.wide : f32_rows{},
+          .valid_tokens = extras.valid_tokens,
           .zero_experts = c.zero_experts};
 }
 
@@ -152,8 +153,8 @@ status forward(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& wei
           !s)
         return s;
   }
-  return ctx.launch(tokens, combine_row<Y>{p.partials, p.map, p.choice.ids, p.choice.weights,
-                                           detail::combine_extras_of<L>(weights, p, extras.residual), y});
+  return ctx.launch(tokens,
+                    combine_row<Y>{p.partials, p.map, p.choice.ids, p.choice.weights, detail::combine_extras_of<L>(weights, p, extras), y});
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI

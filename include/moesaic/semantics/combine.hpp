@@ -14,15 +14,16 @@ namespace moesaic::inline MOESAIC_ABI {
 /// What a token's sum may hold beside its experts' rows. Everything may be left out. Y is the element type of y.
 template <class Y>
 struct combine_extras {
-  matrix_view<float const> shared{};    ///< [T, H] rows of the shared expert
-  matrix_view<Y const> residual{};      ///< [T, H], added last; may be y
-  float routed_scale = 1.0F;            ///< multiplies the sum over the experts (scale_site::output)
-  float shared_scale = 1.0F;            ///< multiplies shared …
-  float const* shared_gate = nullptr;   ///< … or, with this [T], σ(shared_gate[t]) does (config.shared_gated)
-  float const* down_bias = nullptr;     ///< [E, H], added to every row of its expert (config.expert_bias)
-  bool weights_are_applied = false;     ///< rows count once, not choice.weights times (weight_site::input)
-  matrix_view<float const> identity{};  ///< [T, H]: what the choices E … E+zero_experts−1 give, the layer's input
-  int zero_experts = 0;                 ///< Z
+  matrix_view<float const> shared{};           ///< [T, H] rows of the shared expert
+  matrix_view<Y const> residual{};             ///< [T, H], added last; may be y
+  float routed_scale = 1.0F;                   ///< multiplies the sum over the experts (scale_site::output)
+  float shared_scale = 1.0F;                   ///< multiplies shared …
+  float const* shared_gate = nullptr;          ///< … or, with this [T], σ(shared_gate[t]) does (config.shared_gated)
+  float const* down_bias = nullptr;            ///< [E, H], added to every row of its expert (config.expert_bias)
+  bool weights_are_applied = false;            ///< rows count once, not choice.weights times (weight_site::input)
+  matrix_view<float const> identity{};         ///< [T, H]: what the choices E … E+zero_experts−1 give, the layer's input
+  std::int32_t const* valid_tokens = nullptr;  ///< as make_dispatch_map has it: padding gets nothing of them
+  int zero_experts = 0;                        ///< Z
 };
 
 /// y[t] = Σ_{k = 0 … K−1} weights[t, k] · partials[slot_to_row[t, k]], one fp32 fma a term, in slot order, starting from 0; the sum times
@@ -65,7 +66,7 @@ struct combine_row {
       if (row >= 0) {
         add(acc, w, partials.row(row) + first, extras.down_bias != nullptr ? extras.down_bias + ids[slot] * y.cols + first : nullptr,
             width);
-      } else if (ids[slot] >= map.experts && ids[slot] < map.experts + extras.zero_experts) {
+      } else if (ids[slot] >= map.experts && ids[slot] < map.experts + extras.zero_experts && valid(t)) {
         add(acc, w, extras.identity.row(t) + first, nullptr, width);
       }
     }
@@ -78,6 +79,8 @@ struct combine_row {
     Y* const out = y.row(t) + first;
     for (int c = 0; c < width; ++c) out[c] = from_float<Y>(acc[c]);
   }
+
+  MOESAIC_INLINE bool valid(std::int64_t t) const { return extras.valid_tokens == nullptr || t < *extras.valid_tokens; }
 
   MOESAIC_INLINE static void add(float* acc, float w, float const* p, float const* bias, int width) {
     if (bias != nullptr)
