@@ -1,6 +1,6 @@
 // One MoE layer of DeepSeek-V3 on the Kokkos host backend, T tokens at a time: bytes as described (pipeline/describe.hpp) by time, as a
 // share of the read bandwidth that this process measures beside each call: median, least and most of 7 calls. Experts hold equal bytes at
-// distinct addresses; x is new in every iteration, so routing is too.
+// distinct addresses; x is new in every iteration, so routing is too. Beside it the operations, as a share of fp32's peak, probed likewise.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -95,6 +95,30 @@ double read_bandwidth(prepared_layer const& l) {
   return static_cast<double>(l.home.count) / seconds.count();
 }
 
+/// Multiply-adds that all threads reach in registers, in operations per second.
+double fp32_peak() {
+  constexpr int sums = 12;  // enough to hide the latency of two units
+  constexpr std::int64_t rounds = 4'000'000;
+  using vec = float __attribute__((vector_size(64)));
+  int const threads = Kokkos::DefaultHostExecutionSpace().concurrency();
+  auto const start = std::chrono::steady_clock::now();
+  float total = 0.0F;
+  Kokkos::parallel_reduce(
+      "peak", Kokkos::RangePolicy<Kokkos::DefaultHostExecutionSpace>(0, threads),
+      [=](int t, float& out) {
+        vec sum[sums];
+        vec const factor = vec{} + 0.999F, step = vec{} + static_cast<float>(t + 1);
+        for (vec& s : sum) s = step;
+        for (std::int64_t i = 0; i < rounds; ++i)
+          for (vec& s : sum) s = s * factor + step;
+        for (vec const& s : sum) out += s[0];
+      },
+      total);
+  benchmark::DoNotOptimize(total);
+  std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - start;
+  return 2.0 * 16 * sums * static_cast<double>(rounds) * threads / seconds.count();
+}
+
 double median(std::vector<double> v) {
   auto const middle = v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2);
   std::nth_element(v.begin(), middle, v.end());
@@ -114,10 +138,11 @@ void forward(benchmark::State& state) {
   moesaic::forward_extras<float> extras;
   extras.choice = {ids.data(), weights.data(), tokens, config.top_k};
 
-  std::vector<double> probes, shares, rates;
+  std::vector<double> probes, peaks, shares, rates, of_peak;
   for (auto _ : state) {
     for (std::size_t i = 0; i < elements; ++i) x.get()[i] = normal(l.random);
     probes.push_back(read_bandwidth(l));
+    peaks.push_back(fp32_peak());
     auto const start = std::chrono::steady_clock::now();
     auto const s = moesaic::forward<layer>(l.ctx, xs, l.weights, ys, workspace.memory(), extras);
     std::chrono::duration<double> const took = std::chrono::steady_clock::now() - start;
@@ -132,6 +157,7 @@ void forward(benchmark::State& state) {
         moesaic::describe<layer>(l.ctx, {.tokens = tokens, .active_experts = static_cast<double>(distinct)}).total();
     shares.push_back(described.weight_bytes / took.count() / probes.back());
     rates.push_back(described.operations / took.count() / 1e9);
+    of_peak.push_back(described.operations / took.count() / peaks.back());
   }
   // The result is checked in the same binary: each token alone must have the same bits.
   for (std::int64_t t = 0; t < std::min<std::int64_t>(tokens, 4); ++t) {
@@ -145,6 +171,8 @@ void forward(benchmark::State& state) {
   state.counters["least"] = *std::min_element(shares.begin(), shares.end());
   state.counters["most"] = *std::max_element(shares.begin(), shares.end());
   state.counters["GFLOP/s"] = median(rates);
+  state.counters["fp32_peak"] = median(peaks) / 1e9;
+  state.counters["share_of_peak"] = median(of_peak);
 }
 BENCHMARK(forward)->Arg(1)->Arg(8)->Arg(64)->Arg(256)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
 

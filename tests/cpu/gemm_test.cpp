@@ -30,7 +30,7 @@ std::vector<float> decoded(std::uint8_t const* code) {
   return value;
 }
 
-TEST(cpu_decode, gives_the_value_of_every_finite_code_at_its_place) {
+void expect_every_code_decoded() {
   for (int first = 0; first < 256; first += 64) {
     alignas(64) std::uint8_t code[64];
     for (int n = 0; n < cpu::strip; ++n)
@@ -44,6 +44,17 @@ TEST(cpu_decode, gives_the_value_of_every_finite_code_at_its_place) {
       }
   }
 }
+
+TEST(cpu_decode, gives_the_value_of_every_finite_code_at_its_place) { expect_every_code_decoded(); }
+
+#if defined(__x86_64__)
+TEST(cpu_decode, gives_the_same_where_an_engine_has_set_flush_to_zero) {
+  unsigned const before = __builtin_ia32_stmxcsr();
+  __builtin_ia32_ldmxcsr(before | 0x8040U);  // denormal results and denormal operands are zero
+  expect_every_code_decoded();
+  __builtin_ia32_ldmxcsr(before);
+}
+#endif
 
 struct packed {
   weight_matrices<fp8> source;

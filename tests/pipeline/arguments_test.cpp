@@ -285,6 +285,17 @@ TEST_F(arguments, of_activation_and_unpermute) {
   EXPECT_EQ(text(activation(ctx, x, half, y)), "up.cols is 128, expected 256");
   EXPECT_EQ(text(activation(ctx, x, x, half)), "out.cols is 128, expected 256");
 
+  activation_rule<activation_fn::relu2, no_terms> const ungated;
+  EXPECT_EQ(text(activation(ctx, {}, x, y, nullptr, ungated)), "ok");
+  EXPECT_EQ(text(activation(ctx, {}, half, y, nullptr, ungated)), "out.cols is 256, expected 128");
+  activation_rule<activation_fn::swiglu, expert_terms> rule;
+  EXPECT_EQ(text(activation(ctx, x, x, y, nullptr, rule)), "rule.terms.row_to_slot is null");
+  rule.terms.row_to_slot = map.row_to_slot;
+  EXPECT_EQ(text(activation(ctx, x, x, y, nullptr, rule)), "rule.terms.ids is null");
+  rule.terms.ids = choice.ids;
+  rule.limit = -7.5F;
+  EXPECT_EQ(text(activation(ctx, x, x, y, nullptr, rule)), "rule.limit is -7, expected at least 0");
+
   ASSERT_EQ(text(make_dispatch_map(ctx, choice, map)), "ok");
   EXPECT_EQ(text(unpermute(ctx, partials, map, choice, y)), "ok");
   EXPECT_EQ(text(unpermute(ctx, partials, map, choice, y, {.shared = x, .residual = x})), "ok");

@@ -120,6 +120,7 @@ struct strip_job {
   }
 };
 
+/// out[r][0 … 16 T) from the sums of `rows` rows and T strips.
 template <weight_format F, int T>
 MOESAIC_INLINE void finish(int rows, vec const (*total)[T][strip_sums], float* out, int stride) {
   for (int r = 0; r < rows; ++r)
@@ -181,6 +182,7 @@ void multiply_tile(strip_job<Rows, F> const& job, int row, std::int64_t b, float
   add_groups<group_decoder<F>>(from, a, job.groups(b), sum);
   promote<R, T>(sum, scale, total);
 }
+
 /// f(R as a type) for rows = R in 1 … Most; whether that was so.
 template <int Most, class F>
 MOESAIC_INLINE bool with_rows(int rows, F const& f) {

@@ -10,7 +10,7 @@ namespace moesaic::inline MOESAIC_ABI::cpu {
 
 namespace detail {
 
-/// Columns [first, first + width) of hidden row `row` from fp32 values that swiglu gave.
+/// Columns [first, first + width) of hidden row `row` from the fp32 values that the activation gave.
 template <activation_format F>
 void store_hidden(float* value, int width, std::int64_t row, std::int64_t first, matrix_view<float> const& out) {
   for (int c = 0; c < width; ++c) out(row, first + c) = round_to<F>(value[c]);

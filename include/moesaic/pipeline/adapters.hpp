@@ -139,7 +139,7 @@ status permute(B const& ctx, matrix_view<X> x, dispatch_map map, deep_gemm_layou
                                           check::rows_of_16_bytes("out", out, layout.capacity, x.cols));
       !s || x.rows == 0)
     return s;
-  return ctx.launch(layout.capacity, permute_padded_row<element>{x, layout, map.top_k, out});
+  return ctx.launch(layout.capacity, permute_row<element, deep_gemm_layout>{x, layout, map.top_k, out});
 }
 
 /// The same for quantised rows: codes and scales as m_grouped_fp8_gemm_nt_contiguous takes them.
@@ -149,7 +149,7 @@ status permute(B const& ctx, quantized_rows<Scale> x, dispatch_map map, deep_gem
                                           check::quantized("out", out, layout.capacity, x.cols));
       !s || x.rows == 0)
     return s;
-  return ctx.launch(layout.capacity, permute_padded_quantized_row<Scale>{x, layout, map.top_k, out});
+  return ctx.launch(layout.capacity, permute_quantized_row<Scale, deep_gemm_layout>{x, layout, map.top_k, out});
 }
 
 /// The same for quantised rows in the masked layout. `out` has layout.rows_per_expert rows, those of expert 0, and memory for all experts:
@@ -161,7 +161,7 @@ status permute(B const& ctx, quantized_rows<Scale> x, dispatch_map map, deep_gem
                                           check::quantized("out", out, layout.rows_per_expert, x.cols));
       !s || x.rows == 0)
     return s;
-  return ctx.launch(map.experts * layout.rows_per_expert, permute_masked_quantized_row<Scale>{x, layout.row_to_slot, map.top_k, out});
+  return ctx.launch(map.experts * layout.rows_per_expert, permute_quantized_row<Scale, deep_gemm_masked_layout>{x, layout, map.top_k, out});
 }
 
 /// unpermute for partials [layout.capacity, H] that lie in padded positions.

@@ -106,9 +106,9 @@ combine_extras<Y> combine_extras_of(prepared_weights<B, L> const& w, forward_pla
 
 }  // namespace detail
 
-/// y = Σ_k w_k · expert_k(x) (+ shared expert) (+ residual) for T = x.rows tokens. x, y [T, H] of f32, bf16 or fp16,
-/// row-major, 16-byte aligned rows; y may be x. `weights` from prepare() on the same backend; `workspace` 64-byte aligned, at least
-/// workspace_bytes<L>(ctx, T) bytes.
+/// y = Σ_k w_k · expert_k(x) (+ shared expert) (+ residual) for T = x.rows tokens; what an expert computes is the model's to say
+/// (moe_config). x, y [T, H] of f32, bf16 or fp16, row-major, 16-byte aligned rows; y may be x. `weights` from prepare() on the same
+/// backend; `workspace` 64-byte aligned, at least workspace_bytes<L>(ctx, T) bytes.
 ///
 /// Rounding points: everything fp32 except where the policy says otherwise for x and the hidden rows, and one rounding to y's type at the
 /// end. Deterministic: the same bits for any thread count and in any run; a token's bits do not depend on the rest of its batch. Errors

@@ -132,7 +132,7 @@ status permute(B const& ctx, matrix_view<X> x, dispatch_map map, matrix_view<std
                                           check::rows_of_16_bytes("out", out, x.rows * map.top_k, x.cols));
       !s || x.rows == 0)
     return s;
-  return ctx.launch(out.rows, permute_row<element>{x, map.row_to_slot, map.top_k, out});
+  return ctx.launch(out.rows, permute_row<element>{x, {map.row_to_slot}, map.top_k, out});
 }
 
 /// The same for quantised rows.
@@ -142,7 +142,7 @@ status permute(B const& ctx, quantized_rows<Scale> x, dispatch_map map, quantize
                                           check::quantized("out", out, x.rows * map.top_k, x.cols));
       !s || x.rows == 0)
     return s;
-  return ctx.launch(out.rows, permute_quantized_row<Scale>{x, map.row_to_slot, map.top_k, out});
+  return ctx.launch(out.rows, permute_quantized_row<Scale>{x, {map.row_to_slot}, map.top_k, out});
 }
 
 /// x [rows, cols] of f32, bf16 or fp16 → E4M3 codes with one scale for 128 columns, fp32 or (Scale = u8) UE8M0. Exact.
@@ -195,7 +195,7 @@ status check_activation(matrix_view<float const> const& gate, matrix_view<float 
                                             check::not_null("rule", "terms.ids", up.rows > 0 && rule.terms.ids == nullptr));
         !s)
       return s;
-  if (!(rule.limit >= 0.0F)) return {errc::out_of_range, "rule", "limit", -1, 0};
+  if (rule.limit < 0.0F) return {errc::too_small, "rule", "limit", rule.limit > -1.0F ? -1 : static_cast<long long>(rule.limit), 0};
   return check::matrix("up", up, up.rows, up.cols);
 }
 

@@ -1,4 +1,4 @@
-// The dispatch map as DeepGEMM reads it, and rows copied to where it wants them.
+// The dispatch map as DeepGEMM reads it, and where it wants rows and scales.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,13 @@ struct deep_gemm_layout {
   std::int32_t* slot_to_row = nullptr;  ///< i32 [tokens, top_k]; −1: no row
   std::int64_t capacity = 0;            ///< at least padded_capacity(tokens · top_k, experts, alignment)
   int alignment = 128;                  ///< get_mk_alignment_for_contiguous_layout()
+
+  /// Whether a row without a slot fills an expert's last block, which DeepGEMM reads, or lies behind all blocks. A block starts with a row.
+  MOESAIC_HD constexpr bool is_padding(std::int64_t row) const { return row_to_slot[row / alignment * alignment] >= 0; }
+  template <class Scale>
+  MOESAIC_HD constexpr Scale& scale(quantized_rows<Scale> const& rows, std::int64_t block, std::int64_t row) const {
+    return rows.scale(block, row);
+  }
 };
 
 /// Item e: the rows of expert e; item `experts`: what lies behind them.
@@ -51,6 +58,14 @@ struct deep_gemm_masked_layout {
   std::int32_t* row_to_slot = nullptr;  ///< i32 [experts, rows_per_expert]: t · top_k + k, −1 behind an expert's rows
   std::int32_t* slot_to_row = nullptr;  ///< i32 [tokens, top_k]: e · rows_per_expert + i; −1: no row
   std::int64_t rows_per_expert = 0;
+
+  MOESAIC_HD constexpr bool is_padding(std::int64_t) const { return false; }
+  /// `rows` is expert 0's; expert e's codes follow e · rows · cols codes later, its scales e · ⌈cols/128⌉ · scale_stride scales later.
+  template <class Scale>
+  MOESAIC_HD constexpr Scale& scale(quantized_rows<Scale> const& rows, std::int64_t block, std::int64_t row) const {
+    std::int64_t const e = row / rows_per_expert, i = row % rows_per_expert;
+    return rows.scale(e * ceil_div(rows.cols, scale_block) + block, i);
+  }
 };
 
 /// Item e: the rows of expert e; item `experts`: the slots without a row.
@@ -71,80 +86,6 @@ struct adapt_deep_gemm_masked {
     g.for_each(rows,
                [=](int i) { o.slot_to_row[m.row_to_slot[first + i]] = i < o.rows_per_expert ? static_cast<std::int32_t>(to + i) : -1; });
     g.single([=] { o.masked_m[e] = static_cast<std::int32_t>(rows < o.rows_per_expert ? rows : o.rows_per_expert); });
-  }
-};
-
-/// Whether a row without a slot pads an expert's last block, which DeepGEMM reads, or lies behind all blocks. A block starts with a row.
-MOESAIC_INLINE bool in_block(deep_gemm_layout const& layout, std::int64_t row) {
-  return layout.row_to_slot[row / layout.alignment * layout.alignment] >= 0;
-}
-
-/// out.row(r) = x.row(token of r), or zeros for the padding of a block. T: float, bf16, fp16.
-template <class T>
-struct permute_padded_row {
-  struct scratch {};
-
-  matrix_view<T const> x;
-  deep_gemm_layout layout;
-  int top_k;
-  matrix_view<T> out;
-
-  template <group G>
-  MOESAIC_HD void operator()(G const& g, std::int64_t row, scratch&) const {
-    std::int32_t const slot = layout.row_to_slot[row];
-    if (slot < 0 && !in_block(layout, row)) return;
-    T const* const from = slot < 0 ? nullptr : x.row(slot / top_k);
-    T* const to = out.row(row);
-    g.for_each(static_cast<int>(x.cols), [=](int c) { to[c] = from != nullptr ? from[c] : T{}; });
-  }
-};
-
-/// The same for quantised rows, whose scales DeepGEMM takes as they stand; padding has codes and scales 0.
-template <class Scale>
-struct permute_padded_quantized_row {
-  struct scratch {};
-
-  quantized_rows<Scale> x;
-  deep_gemm_layout layout;
-  int top_k;
-  quantized_rows<Scale> out;
-
-  template <group G>
-  MOESAIC_HD void operator()(G const& g, std::int64_t row, scratch&) const {
-    std::int32_t const slot = layout.row_to_slot[row];
-    if (slot < 0 && !in_block(layout, row)) return;
-    std::int64_t const token = slot / top_k;
-    std::uint8_t const* const from = x.codes + token * x.cols;
-    std::uint8_t* const to = out.codes + row * x.cols;
-    quantized_rows<Scale> const source = x, target = out;
-    g.for_each(static_cast<int>(x.cols), [=](int c) { to[c] = slot < 0 ? std::uint8_t{0} : from[c]; });
-    g.for_each(static_cast<int>(ceil_div(x.cols, scale_block)),
-               [=](int b) { target.scale(b, row) = slot < 0 ? Scale{} : source.scale(b, token); });
-  }
-};
-
-/// Quantised rows for the masked layout: `out` is expert 0's rows; expert e's codes follow e · rows · cols codes later, its scales
-/// e · ⌈cols/128⌉ · scale_stride scales later. Rows that are not in use are left alone.
-template <class Scale>
-struct permute_masked_quantized_row {
-  struct scratch {};
-
-  quantized_rows<Scale> x;
-  std::int32_t const* row_to_slot;
-  int top_k;
-  quantized_rows<Scale> out;
-
-  template <group G>
-  MOESAIC_HD void operator()(G const& g, std::int64_t row, scratch&) const {
-    std::int32_t const slot = row_to_slot[row];
-    if (slot < 0) return;
-    std::int64_t const token = slot / top_k, e = row / out.rows, i = row % out.rows, blocks = ceil_div(x.cols, scale_block);
-    std::uint8_t const* const from = x.codes + token * x.cols;
-    std::uint8_t* const to = out.codes + row * x.cols;
-    quantized_rows<Scale> const source = x, target = out;
-    g.for_each(static_cast<int>(x.cols), [=](int c) { to[c] = from[c]; });
-    g.for_each(static_cast<int>(blocks),
-               [=](int b) { target.scales[(e * blocks + b) * target.scale_stride + i] = source.scale(b, token); });
   }
 };
 

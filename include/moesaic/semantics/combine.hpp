@@ -28,7 +28,8 @@ struct combine_extras {
 
 /// y[t] = Σ_{k = 0 … K−1} weights[t, k] · partials[slot_to_row[t, k]], one fp32 fma a term, in slot order, starting from 0; the sum times
 /// routed_scale; then + shared_scale · shared[t] by fma, then + residual[t], then one rounding to Y. Slots without a row (−1) contribute
-/// nothing, unless they are zero experts. Deterministic: nothing depends on the order in which rows were computed.
+/// nothing, unless they are zero experts, which add weights[t, k] · identity[t]. Deterministic: nothing depends on the order in which rows
+/// were computed.
 template <class Y>
 struct combine_row {
   static constexpr int chunk = 64;

@@ -1,4 +1,4 @@
-// Rows in token order copied into expert order, for engines whose GEMM cannot gather.
+// Rows in token order copied to where a layout has them, for engines whose GEMM cannot gather.
 #pragma once
 
 #include <cstdint>
@@ -8,46 +8,60 @@
 
 namespace moesaic::inline MOESAIC_ABI {
 
-/// out.row(r) = x.row(token of row r) for each row r that exists; rows behind the last are left alone. T: float, bf16, fp16.
-template <class T>
+/// Where rows go as a dispatch map has them. A layout says which slot a row belongs to (−1: none), which rows without a slot are padding
+/// that somebody reads, and where a row's scales lie. Those with padding: semantics/adapt_deep_gemm.hpp.
+struct tight_rows {
+  std::int32_t const* row_to_slot;
+
+  MOESAIC_HD constexpr bool is_padding(std::int64_t) const { return false; }
+  template <class Scale>
+  MOESAIC_HD constexpr Scale& scale(quantized_rows<Scale> const& rows, std::int64_t block, std::int64_t row) const {
+    return rows.scale(block, row);
+  }
+};
+
+/// out.row(r) = x.row(token of row r) for each row r that has a slot, zeros for padding; other rows are left alone. T: float, bf16, fp16.
+template <class T, class Layout = tight_rows>
 struct permute_row {
   struct scratch {};
 
   matrix_view<T const> x;
-  std::int32_t const* row_to_slot;
+  Layout layout;
   int top_k;
   matrix_view<T> out;
 
   template <group G>
   MOESAIC_HD void operator()(G const& g, std::int64_t row, scratch&) const {
-    std::int32_t const slot = row_to_slot[row];
-    if (slot < 0) return;
-    T const* const from = x.row(slot / top_k);
+    std::int32_t const slot = layout.row_to_slot[row];
+    if (slot < 0 && !layout.is_padding(row)) return;
+    T const* const from = slot < 0 ? nullptr : x.row(slot / top_k);
     T* const to = out.row(row);
-    g.for_each(static_cast<int>(x.cols), [=](int c) { to[c] = from[c]; });
+    g.for_each(static_cast<int>(x.cols), [=](int c) { to[c] = from != nullptr ? from[c] : T{}; });
   }
 };
 
-/// The same for quantised rows: codes and scales travel together.
-template <class Scale>
+/// The same for quantised rows: codes and scales travel together, padding has codes and scales 0.
+template <class Scale, class Layout = tight_rows>
 struct permute_quantized_row {
   struct scratch {};
 
   quantized_rows<Scale> x;
-  std::int32_t const* row_to_slot;
+  Layout layout;
   int top_k;
   quantized_rows<Scale> out;
 
   template <group G>
   MOESAIC_HD void operator()(G const& g, std::int64_t row, scratch&) const {
-    std::int32_t const slot = row_to_slot[row];
-    if (slot < 0) return;
-    std::int64_t const token = slot / top_k;
+    std::int32_t const slot = layout.row_to_slot[row];
+    if (slot < 0 && !layout.is_padding(row)) return;
+    std::int64_t const token = slot < 0 ? 0 : slot / top_k;
     std::uint8_t const* const from = x.codes + token * x.cols;
     std::uint8_t* const to = out.codes + row * x.cols;
-    g.for_each(static_cast<int>(x.cols), [=](int c) { to[c] = from[c]; });
     quantized_rows<Scale> const source = x, target = out;
-    g.for_each(static_cast<int>((x.cols + scale_block - 1) / scale_block), [=](int b) { target.scale(b, row) = source.scale(b, token); });
+    Layout const l = layout;
+    g.for_each(static_cast<int>(x.cols), [=](int c) { to[c] = slot < 0 ? std::uint8_t{0} : from[c]; });
+    g.for_each(static_cast<int>(ceil_div(x.cols, scale_block)),
+               [=](int b) { l.scale(target, b, row) = slot < 0 ? Scale{} : source.scale(b, token); });
   }
 };
 
