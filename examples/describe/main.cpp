@@ -98,7 +98,7 @@ int main(int argc, char** argv) {
               c.shared_inter);
   for (std::int64_t const t : tokens) {
     moesaic::layer_cost const cost =
-        moesaic::describe(c, policy, {.tokens = t, .x_bytes = 2, .y_bytes = 2, .residual = true, .fused_up = fused});
+        moesaic::describe(c, policy, {.tokens = t, .x_bytes = 2, .y_bytes = 2, .residual = true, .own_element_bytes = fused ? 4 : 0});
     double const whole = roofline_seconds(cost, machine);
     std::printf("\nT = %lld, about %.1f experts with rows\n", static_cast<long long>(t), moesaic::expected_active_experts(c, t));
     std::printf("%-12s %8s %13s %11s %11s %11s %8s\n", "stage", "launches", "weights MB", "rows MB", "GFLOP", "µs", "share");

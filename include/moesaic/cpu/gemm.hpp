@@ -6,9 +6,12 @@
 #include <type_traits>
 
 #include <moesaic/core/views.hpp>
-#include <moesaic/cpu/decode.hpp>
+#include <moesaic/cpu/engine/bf16_dot.hpp>
+#include <moesaic/cpu/engine/fp16_chunked.hpp>
+#include <moesaic/cpu/engine/fp32_exact.hpp>
 #include <moesaic/cpu/pack.hpp>
 #include <moesaic/cpu/pool.hpp>
+#include <moesaic/cpu/rows.hpp>
 #include <moesaic/semantics/gemm.hpp>
 #include <moesaic/tune/cpu_gemm.hpp>
 
@@ -16,83 +19,130 @@ namespace moesaic::inline MOESAIC_ABI::cpu {
 
 namespace detail {
 
-/// Groups in one 128-column block, and the unit of prefetching.
-inline constexpr int block_groups = scale_block / group_columns;
+/// The engine of a policy, for weights of format F.
+template <tune::cpu_gemm_policy Policy, weight_format F>
+constexpr auto engine_of() {
+  using e = tune::cpu_engine;
+  static_assert(Policy.engine != e::fp16_chunked || tune::has_fp16_arithmetic, "fp16_chunked needs AVX512-FP16 or Arm's half precision");
+  static_assert(Policy.engine != e::bf16_dot || tune::has_bf16_dot, "bf16_dot needs AVX512-BF16");
+#if defined(__AVX512FP16__) || defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC)
+  if constexpr (Policy.engine == e::fp16_chunked) return fp16_chunked<Policy.promote>{};
+#endif
+#if defined(__AVX512BF16__) && defined(__AVX512BW__)
+  if constexpr (Policy.engine == e::bf16_dot) return bf16_dot<F>{};
+#endif
+  if constexpr (Policy.engine == e::fp32_exact) return fp32_exact<F>{};
+}
+
+/// The unit of prefetching, in groups.
 inline constexpr int prefetch_unit = 16;
 
-/// Packed codes of T strips side by side, decoded as they are read. `ahead[t]`: what to ask memory for meanwhile.
-template <weight_format F, int T>
-struct code_source {
-  weight_code_t<F> const* code[T];
-  weight_code_t<F> const* ahead[T];
-
-  MOESAIC_INLINE void load(int t, int g, vec* w) const {
-    for (int line = 0; line < static_cast<int>(sizeof(weight_code_t<F>)); ++line)
-      __builtin_prefetch(reinterpret_cast<char const*>(ahead[t] + g * group_elements) + line * 64, 0, 3);
-    group_decoder<F>::load(code[t] + g * group_elements, w);
-  }
-};
-
-/// Decoded panels of T strips in L1. `ahead`: what to ask memory for meanwhile, a cache line for each group.
-template <int T>
-struct panel_source {
-  vec const* panel[T];
-  char const* ahead;
-
-  MOESAIC_INLINE void load(int t, int g, vec* w) const {
-    if (t == 0) __builtin_prefetch(ahead + g * 64, 0, 3);
-    for (int i = 0; i < group_vectors; ++i) w[i] = panel[t][g * group_vectors + i];
-  }
-};
-
-/// sum[r][t] += groups [0, groups) of strip t times the same columns of row a[r], columns ascending.
-template <class Decoder, int R, int T, class Source>
-MOESAIC_INLINE void add_groups(Source const& from, float const* const* a, int groups, vec (&sum)[R][T][strip_sums]) {
+/// sum[r][t] += groups [0, groups) of strip t times the same columns of row a[r], columns ascending; codes are decoded as they are read.
+/// `ahead[t]`: what to ask memory for meanwhile.
+template <class Engine, int R, int T, class Code>
+MOESAIC_INLINE void add_decoding(Code const* const* code, Code const* const* ahead, typename Engine::element const (*a)[scale_block],
+                                 int at, int groups, typename Engine::sum (&sum)[R][T][Engine::sums]) {
+  constexpr int per_step = Engine::weights / Engine::steps;
   for (int g = 0; g < groups; ++g) {
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      vec w[group_vectors];
-      from.load(t, g, w);
+      for (int line = 0; line < static_cast<int>(sizeof(Code)); ++line)
+        __builtin_prefetch(reinterpret_cast<char const*>(ahead[t] + g * group_elements) + line * 64, 0, 3);
+      typename Engine::weight w[Engine::weights];
+      Engine::load(code[t] + g * group_elements, w);
 #pragma GCC unroll 16
-      for (int i = 0; i < group_vectors; ++i)
+      for (int i = 0; i < Engine::weights; ++i)
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r)
-          sum[r][t][i % strip_sums] = Decoder::multiplier(a[r] + g * group_columns, i) * w[i] + sum[r][t][i % strip_sums];
+          Engine::multiply_add(Engine::multiplier(a[r] + (at + g) * group_columns, i / per_step), w[i], sum[r][t][i % Engine::sums]);
     }
   }
 }
 
-/// total += sum · scale, one fma each.
-template <int R, int T>
-MOESAIC_INLINE void promote(vec const (&sum)[R][T][strip_sums], float const* scale, vec (*total)[T][strip_sums]) {
-#pragma GCC unroll 8
+/// total += sum · scale.
+template <class Engine, int R, int T>
+MOESAIC_INLINE void promote(typename Engine::sum const (&sum)[R][T][Engine::sums], float const* scale, vec (*total)[T][Engine::totals]) {
+#pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
     vec const s = broadcast(scale[r]);
 #pragma GCC unroll 8
-    for (int t = 0; t < T; ++t)
-#pragma GCC unroll 8
-      for (int i = 0; i < strip_sums; ++i) total[r][t][i] = sum[r][t][i] * s + total[r][t][i];
+    for (int t = 0; t < T; ++t) Engine::promote(sum[r][t], s, total[r][t]);
   }
 }
 
-/// Columns of row r from `first` on, as a GEMM multiplies them: in place, or decoded or padded to whole groups in `buffer`.
-MOESAIC_INLINE float const* row_block(f32_rows const& rows, std::int64_t r, std::int64_t first, std::int64_t depth, float* buffer) {
-  float const* const at = rows.row(r) + first;
-  if (depth % group_columns == 0) return at;
-  for (std::int64_t i = 0; i < align_up(depth, group_columns); ++i) buffer[i] = i < depth ? at[i] : 0.0F;
-  return buffer;
-}
-template <class Scale>
-MOESAIC_INLINE float const* row_block(quantized_rows<Scale> const& rows, std::int64_t r, std::int64_t first, std::int64_t depth,
-                                      float* buffer) {
-  std::uint8_t const* const code = rows.codes + r * rows.cols + first;
-  for (std::int64_t i = 0; i < depth; ++i) buffer[i] = e4m3_to_float(code[i]);
-  for (std::int64_t i = depth; i < align_up(depth, group_columns); ++i) buffer[i] = 0.0F;
-  return buffer;
+/// T strips of one block, decoded. The tail keeps two panels from lying a multiple of 4096 bytes apart: a load would then wait for a store
+/// whose address only looks the same.
+template <class Engine, int T>
+struct panel {
+  alignas(64) typename Engine::weight at[block_groups][T][Engine::weights];
+  char tail[256];
+};
+
+/// What a tile does beside multiplying: decode groups of the next block, and ask memory for the one behind it, a cache line for each group.
+template <class Engine, int T, class Code>
+struct lookahead {
+  Code const* code[T];
+  panel<Engine, T>* into;
+  int groups;
+  char const* ahead[2];
+  char const* rows;
+};
+
+/// total[r][t] += scale[r] · (groups [0, groups) of strip t times the same columns of row a[r]), columns ascending in each chunk.
+template <class Engine, int R, int T, class Code>
+void add_panel(panel<Engine, T> const& from, typename Engine::element const (*a)[scale_block], float const* scale, int groups,
+               lookahead<Engine, T, Code> const& next, vec (*total)[T][Engine::totals]) {
+  constexpr int per_step = Engine::weights / Engine::steps;
+  for (int first = 0; first < groups; first += Engine::chunk) {
+    typename Engine::sum sum[R][T][Engine::sums] = {};
+    int const last = first + Engine::chunk < groups ? first + Engine::chunk : groups;
+    for (int g = first; g < last; ++g) {
+      for (char const* line : next.ahead) __builtin_prefetch(line + g * 64, 0, 3);
+      constexpr int row_lines =
+          (R * scale_block * static_cast<int>(sizeof(typename Engine::element)) / 64 + block_groups - 1) / block_groups;
+      for (int l = 0; l < row_lines; ++l) __builtin_prefetch(next.rows + (g * row_lines + l) * 64, 0, 3);
+      if (g < next.groups)
+        for (int t = 0; t < T; ++t) Engine::load(next.code[t] + g * group_elements, next.into->at[g][t]);
+#pragma GCC unroll 4
+      for (int s = 0; s < Engine::steps; ++s)
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) {
+          auto const x = Engine::multiplier(a[r] + g * group_columns, s);
+#pragma GCC unroll 8
+          for (int t = 0; t < T; ++t)
+#pragma GCC unroll 16
+            for (int i = s * per_step; i < (s + 1) * per_step; ++i) Engine::multiply_add(x, from.at[g][t][i], sum[r][t][i % Engine::sums]);
+        }
+    }
+    promote<Engine, R, T>(sum, scale, total);
+  }
 }
 
+/// to[0 … depth) = columns of row r from `first` on.
+MOESAIC_INLINE void copy_columns(f32_rows const& rows, std::int64_t r, std::int64_t first, int depth, float* to) {
+  float const* const from = rows.row(r) + first;
+  if (depth == scale_block)
+    __builtin_memcpy(to, from, scale_block * sizeof(float));  // of known size: vectors instead of a call
+  else
+    for (int i = 0; i < depth; ++i) to[i] = from[i];
+}
+template <class Scale>
+MOESAIC_INLINE void copy_columns(quantized_rows<Scale> const& rows, std::int64_t r, std::int64_t first, int depth, float* to) {
+  std::uint8_t const* const code = rows.codes + r * rows.cols + first;
+  for (int i = 0; i < depth; ++i) to[i] = e4m3_to_float(code[i]);
+}
+
+template <class Rows>
+inline constexpr bool is_blocked = false;
+template <class Element, bool Scaled>
+inline constexpr bool is_blocked<blocked_rows<Element, Scaled>> = true;
+
+/// Rows of 128 elements each, one after another.
+template <class Engine>
+using block_of = typename Engine::element const (*)[scale_block];
+
 /// Some rows times some strips of one expert's weights; `source`: where each row lies in a.
-template <class Rows, weight_format F>
+template <class Engine, class Rows, weight_format F>
 struct strip_job {
   Rows const& a;
   std::int64_t const* source;
@@ -105,60 +155,78 @@ struct strip_job {
   }
   int groups(std::int64_t block) const { return static_cast<int>(ceil_div(columns(block), group_columns)); }
   float weight_scale(std::int64_t s, std::int64_t block) const {
-    float scale = group_decoder<F>::unit;
+    float scale = Engine::unit;
     if constexpr (F == weight_format::e4m3_128x128) scale *= w.grid_row(expert, s * strip / scale_block)[block];
     return scale;
   }
-  /// Where R rows from `row` on lie and what their products are scaled by, in one block.
-  template <int R>
-  MOESAIC_INLINE void rows(int row, std::int64_t block, float weight_scale, float const** at, float* scale,
-                           float (&buffer)[R][scale_block]) const {
-    for (int r = 0; r < R; ++r) {
-      at[r] = row_block(a, source[row + r], block * scale_block, columns(block), buffer[r]);
-      scale[r] = row_scale(a, source[row + r], block) * weight_scale;
+  /// Where they lie in a block that will be wanted.
+  MOESAIC_INLINE block_of<Engine> next_rows(std::int64_t block) const {
+    if constexpr (is_blocked<Rows>)
+      return a.block(block, source[0]);
+    else
+      return nullptr;
+  }
+
+  /// One block of `rows` rows, side by side, and what its products are scaled by: where blocked rows lie, or a copy in
+  /// `buffer` (rows that lie a multiple of 4096 bytes apart would drive each other out of L1).
+  MOESAIC_INLINE block_of<Engine> gather(int rows, std::int64_t block, float weight_scale, typename Engine::element (*buffer)[scale_block],
+                                         float* scale) const {
+    if constexpr (is_blocked<Rows>) {
+      for (int r = 0; r < rows; ++r) scale[r] = a.scales != nullptr ? a.scale(block, source[0])[r] * weight_scale : weight_scale;
+      return a.block(block, source[0]);
+    } else {
+      int const depth = static_cast<int>(columns(block));
+      for (int r = 0; r < rows; ++r) {
+        copy_columns(a, source[r], block * scale_block, depth, buffer[r]);
+        for (int i = depth; i % group_columns != 0; ++i) buffer[r][i] = {};
+        scale[r] = row_scale(a, source[r], block) * weight_scale;
+      }
+      return buffer;
     }
   }
 };
 
 /// out[r][0 … 16 T) from the sums of `rows` rows and T strips.
-template <weight_format F, int T>
-MOESAIC_INLINE void finish(int rows, vec const (*total)[T][strip_sums], float* out, int stride) {
+template <class Engine, int T>
+MOESAIC_INLINE void finish(int rows, vec const (*total)[T][Engine::totals], float* out, int stride) {
   for (int r = 0; r < rows; ++r)
-    for (int t = 0; t < T; ++t) group_decoder<F>::finish(total[r][t], out + r * stride + t * strip);
+    for (int t = 0; t < T; ++t) Engine::finish(total[r][t], out + r * stride + t * strip);
 }
 
 /// out[r][0 … 16 T) for R rows and strips s … s + T − 1; `next`: the strip that will be read after strip s + T − 1.
-template <tune::cpu_gemm_policy Policy, int R, int T, class Rows, weight_format F>
-void multiply_skinny(strip_job<Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out, int stride) {
+template <tune::cpu_gemm_policy Policy, int R, int T, class Engine, class Rows, weight_format F>
+void multiply_skinny(strip_job<Engine, Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out, int stride) {
   constexpr std::int64_t ahead = Policy.prefetch_groups;
+  constexpr int unit = Engine::chunk < prefetch_unit ? Engine::chunk : prefetch_unit;
   std::int64_t const all = job.w.groups();
-  vec total[R][T][strip_sums] = {};
+  vec total[R][T][Engine::totals] = {};
   for (std::int64_t b = 0; b * scale_block < job.w.k; ++b) {
-    float const* a[R];
     float scale[R];
-    alignas(64) float buffer[R][scale_block];
-    job.template rows<R>(0, b, job.weight_scale(s, b), a, scale, buffer);
-    vec sum[R][T][strip_sums] = {};
+    alignas(64) typename Engine::element buffer[R][scale_block];
+    block_of<Engine> const a = job.gather(R, b, job.weight_scale(s, b), buffer, scale);
     int const groups = job.groups(b);
-    for (int g = 0; g < groups; g += prefetch_unit) {
-      code_source<F, T> from;
-      std::int64_t const at = b * block_groups + g, wanted = at + ahead;
-      for (int t = 0; t < T; ++t) {
-        from.code[t] = job.w.strip_codes(job.expert, s + t) + at * group_elements;
-        from.ahead[t] = wanted < all ? from.code[t] + ahead * group_elements : next + (t * all + wanted - all) * group_elements;
+    for (int first = 0; first < groups; first += Engine::chunk) {
+      typename Engine::sum sum[R][T][Engine::sums] = {};
+      int const last = first + Engine::chunk < groups ? first + Engine::chunk : groups;
+      for (int g = first; g < last; g += unit) {
+        weight_code_t<F> const *code[T], *wanted[T];
+        std::int64_t const at = b * block_groups + g;
+        for (int t = 0; t < T; ++t) {
+          code[t] = job.w.strip_codes(job.expert, s + t) + at * group_elements;
+          wanted[t] = at + ahead < all ? code[t] + ahead * group_elements : next + (t * all + at + ahead - all) * group_elements;
+        }
+        add_decoding<Engine>(code, wanted, a, g, last - g < unit ? last - g : unit, sum);
       }
-      float const* here[R];
-      for (int r = 0; r < R; ++r) here[r] = a[r] + g * group_columns;
-      add_groups<group_decoder<F>>(from, here, groups - g < prefetch_unit ? groups - g : prefetch_unit, sum);
+      promote<Engine, R, T>(sum, scale, total);
     }
-    promote<R, T>(sum, scale, total);
   }
-  finish<F, T>(R, total, out, stride);
+  finish<Engine, T>(R, total, out, stride);
 }
 
 /// Strips side by side for R rows: as many as their sums leave registers for.
-constexpr int strips_for(tune::cpu_gemm_policy p, int rows) {
-  return 4 * rows * strip_sums <= p.sums ? 4 : 2 * rows * strip_sums <= p.sums ? 2 : 1;
+template <class Engine>
+constexpr int strips_for(int sums, int rows) {
+  return 4 * rows * Engine::sums <= sums ? 4 : 2 * rows * Engine::sums <= sums ? 2 : 1;
 }
 
 /// f<T>(s) for the strips [s0, s1), T at a time, then one at a time.
@@ -168,19 +236,6 @@ MOESAIC_INLINE void for_each_strips(std::int64_t s0, std::int64_t s1, F const& f
   for (; s + T <= s1; s += T) f(std::integral_constant<int, T>{}, s);
   if constexpr (T > 1)
     for (; s < s1; ++s) f(std::integral_constant<int, 1>{}, s);
-}
-
-/// R rows from `row` on times a decoded panel of T strips.
-template <int R, int T, class Rows, weight_format F>
-void multiply_tile(strip_job<Rows, F> const& job, int row, std::int64_t b, float weight_scale, panel_source<T> const& from,
-                   vec (*total)[T][strip_sums]) {
-  float const* a[R];
-  float scale[R];
-  alignas(64) float buffer[R][scale_block];
-  job.template rows<R>(row, b, weight_scale, a, scale, buffer);
-  vec sum[R][T][strip_sums] = {};
-  add_groups<group_decoder<F>>(from, a, job.groups(b), sum);
-  promote<R, T>(sum, scale, total);
 }
 
 /// f(R as a type) for rows = R in 1 … Most; whether that was so.
@@ -195,60 +250,72 @@ MOESAIC_INLINE bool with_rows(int rows, F const& f) {
   }
 }
 
-/// out[r][0 … 16 T) for up to panel_rows rows.
-template <tune::cpu_gemm_policy Policy, int T, class Rows, weight_format F>
-void multiply_panel(int rows, strip_job<Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out, int stride) {
-  std::int64_t const all = job.w.groups();
-  alignas(64) vec panel[T][block_groups * group_vectors];
-  vec total[Policy.panel_rows][T][strip_sums];
+/// out[r][0 … 16 T) for up to panel_rows rows. While the first rows are multiplied with a block, the next one is decoded: the one keeps the
+/// multipliers busy, the other the stores.
+template <tune::cpu_gemm_policy Policy, int T, class Engine, class Rows, weight_format F>
+void multiply_panel(int rows, strip_job<Engine, Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out, int stride) {
+  using code = weight_code_t<F>;
+  std::int64_t const all = job.w.groups(), blocks = ceil_div(job.w.k, scale_block);
+  panel<Engine, T> decoded[2];
+  alignas(64) typename Engine::element buffer[Policy.panel_rows][scale_block];
+  float scale[Policy.panel_rows];
+  vec total[Policy.panel_rows][T][Engine::totals];
   for (int r = 0; r < rows; ++r)
     for (int t = 0; t < T; ++t)
-      for (int i = 0; i < strip_sums; ++i) total[r][t][i] = vec{};
-  for (std::int64_t b = 0; b * scale_block < job.w.k; ++b) {
-    int const groups = job.groups(b);
-    std::int64_t const at = b * block_groups, wanted = at + block_groups;
-    panel_source<T> decoded;
+      for (int i = 0; i < Engine::totals; ++i) total[r][t][i] = vec{};
+  for (int t = 0; t < T; ++t)
+    for (int g = 0; g < job.groups(0); ++g) Engine::load(job.w.strip_codes(job.expert, s + t) + g * group_elements, decoded[0].at[g][t]);
+  for (std::int64_t b = 0; b < blocks; ++b) {
+    code const* const at = job.w.strip_codes(job.expert, s) + b * block_groups * group_elements;
+    lookahead<Engine, T, code> look{{}, &decoded[(b + 1) % 2], b + 1 < blocks ? job.groups(b + 1) : 0, {}, nullptr};
     char const* ahead[T];
     for (int t = 0; t < T; ++t) {
-      weight_code_t<F> const* const code = job.w.strip_codes(job.expert, s + t) + at * group_elements;
-      for (int g = 0; g < groups; ++g) group_decoder<F>::load(code + g * group_elements, panel[t] + g * group_vectors);
-      decoded.panel[t] = panel[t];
-      ahead[t] = reinterpret_cast<char const*>(wanted < all ? code + block_groups * group_elements
+      look.code[t] = at + (t * all + block_groups) * group_elements;
+      std::int64_t const wanted = (b + 2) * block_groups;
+      ahead[t] = reinterpret_cast<char const*>(wanted < all ? look.code[t] + block_groups * group_elements
                                                             : next + (t * all + wanted - all) * group_elements);
     }
-    float const scale = job.weight_scale(s, b);
-    // Tiles of nearly equal height: a last tile of one row would wait for its own sums. Each asks for a part of the next block, at the pace
-    // of the sums: asking for all of it at once would wait for memory.
+    block_of<Engine> const a = job.gather(rows, b, job.weight_scale(s, b), buffer, scale);
+    // Tiles of nearly equal height: a last tile of one row would wait for its own sums. Each asks for a part of the block after the next,
+    // at the pace of the sums: asking for all of it at once would wait for memory.
     int const tiles = (rows + Policy.panel_tile - 1) / Policy.panel_tile;
     for (int i = 0; i < tiles; ++i) {
       int const row = rows * i / tiles;
-      constexpr int lines = static_cast<int>(sizeof(weight_code_t<F>));  // for each group and strip
-      decoded.ahead = ahead[i / lines % T] + i % lines * (64 * block_groups);
-      with_rows<Policy.panel_tile>(rows * (i + 1) / tiles - row,
-                                   [&](auto r) { multiply_tile<decltype(r)::value, T>(job, row, b, scale, decoded, total + row); });
+      // T · lines streams over all tiles
+      constexpr int streams = T * static_cast<int>(sizeof(code));
+      for (int h = 0; h < 2; ++h) {
+        int const q = (2 * i + h) * streams / (2 * tiles) % streams;
+        look.ahead[h] = ahead[q % T] + q / T * (64 * block_groups);
+      }
+      look.rows = reinterpret_cast<char const*>(is_blocked<Rows> ? job.next_rows(b + 1 < blocks ? b + 1 : 0) + row : a + row);
+      with_rows<Policy.panel_tile>(rows * (i + 1) / tiles - row, [&](auto r) {
+        add_panel<Engine, decltype(r)::value, T>(decoded[b % 2], a + row, scale + row, job.groups(b), look, total + row);
+      });
+      look.groups = 0;
     }
   }
-  finish<F, T>(rows, total, out, stride);
+  finish<Engine, T>(rows, total, out, stride);
 }
 
 /// out[r][(s − s0) · 16 …) for the strips [s0, s1), at most eight, of expert e and the rows [first_row, first_row + rows).
 template <tune::cpu_gemm_policy Policy, class Rows, weight_format F>
 void multiply_strips(int rows, gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int64_t e, std::int64_t s0, std::int64_t s1,
                      std::int64_t first_row, float (*out)[scale_block]) {
+  using Engine = decltype(engine_of<Policy, F>());
   std::int64_t source[Policy.panel_rows];
   for (int r = 0; r < rows; ++r) source[r] = a.source(first_row + r);
-  strip_job<Rows, F> const job{a.rows, source, w, e};
+  strip_job<Engine, Rows, F> const job{a.rows, source, w, e};
   // Behind the last strip there may be no memory to ask for: then this strip's again.
   auto const next = [&](std::int64_t s, int strips) { return w.strip_codes(e, s + 2 * strips <= w.strips() ? s + strips : s); };
   auto const skinny = [&](auto r) {
     constexpr int R = decltype(r)::value;
-    for_each_strips<strips_for(Policy, R)>(s0, s1, [&](auto t, std::int64_t s) {
+    for_each_strips<strips_for<Engine>(Policy.skinny_sums, R)>(s0, s1, [&](auto t, std::int64_t s) {
       constexpr int T = decltype(t)::value;
       multiply_skinny<Policy, R, T>(job, s, next(s, T), out[0] + (s - s0) * strip, scale_block);
     });
   };
   if (with_rows<Policy.skinny_rows>(rows, skinny)) return;
-  for_each_strips<strips_for(Policy, Policy.panel_tile)>(s0, s1, [&](auto t, std::int64_t s) {
+  for_each_strips<strips_for<Engine>(Policy.panel_sums, Policy.panel_tile)>(s0, s1, [&](auto t, std::int64_t s) {
     constexpr int T = decltype(t)::value;
     multiply_panel<Policy, T>(rows, job, s, next(s, T), out[0] + (s - s0) * strip, scale_block);
   });
@@ -266,17 +333,23 @@ void for_each_panel(P& threads, packed_matrices<F> const& w, std::int32_t const*
     std::int64_t const last = expert_offsets != nullptr ? expert_offsets[e + 1] : all_rows;
     std::int64_t const s0 = item % items * strips_per_item;
     std::int64_t const s1 = s0 + strips_per_item < w.strips() ? s0 + strips_per_item : w.strips();
-    for (std::int64_t row = first; row < last; row += Policy.panel_rows)
-      f(e, s0, s1, row, static_cast<int>(last - row < Policy.panel_rows ? last - row : Policy.panel_rows));
+    std::int64_t const panels = ceil_div(last - first, Policy.panel_rows);
+    for (std::int64_t p = 0; p < panels; ++p) {  // of nearly equal height
+      std::int64_t const row = first + (last - first) * p / panels, end = first + (last - first) * (p + 1) / panels;
+      f(e, s0, s1, row, static_cast<int>(end - row));
+    }
   });
 }
 
 }  // namespace detail
 
-/// out.row(r) = a.row(source of r) · W_eᵀ for every row r of every expert e. Each output is Σ_b scale_b · (the even columns of block b,
-/// added in ascending order by fma) plus the same of the odd columns: deterministic, batch-invariant, and the same on every instruction set
-/// with fma. Relative RMS error against float64 at most 2.5e-7 (bound of tests/conformance).
-template <tune::cpu_gemm_policy Policy = tune::select(tune::native_registers), class Rows, weight_format F, pool P>
+/// out.row(r) = a.row(source of r) · W_eᵀ for every row r of every expert e. Rows: f32_rows or quantized_rows, gathered or not, or
+/// blocked_rows of the engine's element, sorted by expert. Deterministic and batch-invariant. Each output is, by engine:
+///  fp32_exact    Σ_b scale_b · (the even columns of block b, added in ascending order by fma) + the same of the odd columns: the same bits
+///                on every instruction set with fma. Relative RMS error against float64 at most 2.5e-7
+///  fp16_chunked  the same in fp16, promoted to fp32 every `promote` products: at most 1.66e-3
+///  bf16_dot      Σ_b scale_b · (pairs of columns in ascending order, the odd one first, by fma): at most 2.5e-7 on what bf16 holds
+template <tune::cpu_gemm_policy Policy, class Rows, weight_format F, pool P>
 void grouped_gemm(P& threads, gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int32_t const* expert_offsets,
                   matrix_view<float> out) {
   detail::for_each_panel<Policy>(threads, w, expert_offsets, out.rows, [&](auto e, auto s0, auto s1, auto first, int rows) {

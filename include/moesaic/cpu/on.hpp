@@ -9,19 +9,44 @@
 #include <moesaic/cpu/gemm.hpp>
 #include <moesaic/cpu/pack.hpp>
 #include <moesaic/cpu/pool.hpp>
+#include <moesaic/cpu/rows.hpp>
 #include <moesaic/cpu/up.hpp>
 #include <moesaic/semantics/group.hpp>
+#include <moesaic/tune/cpu_gemm.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cpu {
 
+namespace detail {
+
+/// What an engine reads rows as.
+template <tune::cpu_engine Engine>
+using element_of = std::conditional_t<Engine == tune::cpu_engine::fp32_exact, float,
+                                      std::conditional_t<Engine == tune::cpu_engine::fp16_chunked, fp16, bf16>>;
+
+/// The engine for rows that are made already: their element says which.
+template <class Tuning, class Rows, weight_format W>
+inline constexpr tune::cpu_engine engine_for = tune::cpu_engine::fp32_exact;
+template <class Tuning, bool Scaled, weight_format W>
+inline constexpr tune::cpu_engine engine_for<Tuning, blocked_rows<fp16, Scaled>, W> = tune::cpu_engine::fp16_chunked;
+template <class Tuning, bool Scaled, weight_format W>
+inline constexpr tune::cpu_engine engine_for<Tuning, blocked_rows<bf16, Scaled>, W> = Tuning::engine(activation_format::bf16, W);
+
+}  // namespace detail
+
 /// The context of the CPU backend: `cpu::on{threads}` for any pool. A named pool is held by reference, a temporary one by value (for pools
-/// that are mere handles). Row-wise stages run one row per call with the serial group, so their bits are the reference's.
-template <class P>
+/// that are mere handles). Row-wise stages run one row per call with the serial group, so their bits are the reference's. Tuning: which
+/// engine multiplies what, with which tiles; a type like tune::native, say one that inherits from it: `cpu::on{threads, mine{}}`.
+template <class P, class Tuning = tune::native>
 requires pool<std::remove_reference_t<P>>
 struct on {
   P threads;
 
-  explicit on(P&& p) : threads(static_cast<P&&>(p)) {}
+  explicit on(P&& p, Tuning = {}) : threads(static_cast<P&&>(p)) {}
+
+  /// What the expert GEMMs of a layer read (pipeline/workspace.hpp).
+  template <activation_format A, weight_format W>
+  using rows =
+      blocked_rows<detail::element_of<Tuning::engine(A, W)>, is_quantized(A) || Tuning::engine(A, W) == tune::cpu_engine::fp16_chunked>;
 
   template <weight_format F>
   using prepared_matrices = packed_matrices<F>;
@@ -54,10 +79,16 @@ struct on {
     return {};
   }
 
+  /// to.row(r) = x.row(r), or through row_to_slot the row of the token whose slot it is, rounded to F.
+  template <activation_format F, class X, class Rows>
+  status gather(matrix_view<X const> x, std::int32_t const* row_to_slot, int top_k, Rows const& to) const {
+    return launch(to.rows * ceil_div(to.cols, scale_block), gather_rows<F, X, Rows>{x, row_to_slot, top_k, to});
+  }
+
   template <class Rows, weight_format F>
   status grouped_gemm(gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int32_t const* expert_offsets,
                       matrix_view<float> out) const {
-    cpu::grouped_gemm(threads, a, w, expert_offsets, out);
+    cpu::grouped_gemm<policy_for<Rows, F>>(threads, a, w, expert_offsets, out);
     return {};
   }
 
@@ -65,12 +96,19 @@ struct on {
   template <activation_format F, class Rows, weight_format W, class Rule, class Hidden>
   status up(gemm_input<Rows> const& x, packed_matrices<W> const& gate_weights, packed_matrices<W> const& up_weights,
             std::int32_t const* expert_offsets, Rule const& rule, Hidden const& out) const {
-    cpu::up<F>(threads, x, gate_weights, up_weights, expert_offsets, rule, out);
+    cpu::up<F, policy_for<Rows, W>>(threads, x, gate_weights, up_weights, expert_offsets, rule, out);
     return {};
   }
+
+ private:
+  /// Rows say by their element which engine they are for.
+  template <class Rows, weight_format W>
+  static constexpr tune::cpu_gemm_policy policy_for = Tuning::gemm(detail::engine_for<Tuning, Rows, W>);
 };
 
 template <class P>
 on(P&&) -> on<P>;
+template <class P, class Tuning>
+on(P&&, Tuning) -> on<P, Tuning>;
 
 }  // namespace moesaic::inline MOESAIC_ABI::cpu

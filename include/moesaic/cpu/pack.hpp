@@ -15,6 +15,8 @@ namespace moesaic::inline MOESAIC_ABI::cpu {
 inline constexpr int strip = 16;
 /// Columns in a group.
 inline constexpr int group_columns = 4;
+/// Groups in a block of 128 columns.
+inline constexpr int block_groups = scale_block / group_columns;
 /// Elements in a group of a strip: one cache line of one-byte codes.
 inline constexpr int group_elements = strip * group_columns;
 static_assert(scale_block % strip == 0 && scale_block % group_columns == 0);

@@ -29,9 +29,9 @@ struct host_pool {
 };
 
 /// The context on a host space: the CPU backend, bit for bit.
-template <class Exec>
-struct host : cpu::on<host_pool<Exec>> {
-  explicit host(Exec const& e) : cpu::on<host_pool<Exec>>(host_pool<Exec>{e}) {}
+template <class Exec, class Tuning>
+struct host : cpu::on<host_pool<Exec>, Tuning> {
+  explicit host(Exec const& e) : cpu::on<host_pool<Exec>, Tuning>(host_pool<Exec>{e}) {}
 };
 
 }  // namespace moesaic::inline MOESAIC_ABI::kokkos

@@ -22,16 +22,18 @@ struct on : portable<Exec> {
 }  // namespace without_cpu
 #else
 namespace detail {
-template <class Exec>
-using implementation = std::conditional_t<std::is_same_v<typename Exec::memory_space, Kokkos::HostSpace>, host<Exec>, portable<Exec> >;
+template <class Exec, class Tuning>
+using implementation =
+    std::conditional_t<std::is_same_v<typename Exec::memory_space, Kokkos::HostSpace>, host<Exec, Tuning>, portable<Exec> >;
 }
 
 inline namespace with_cpu {
 /// The context of the Kokkos backend, made from an execution space instance; cheap to copy. Prepared weights and all arguments must lie in
-/// memory that the space can reach. On host spaces a call returns when its work is done, elsewhere when it is enqueued.
-template <class Exec>
-struct on : detail::implementation<Exec> {
-  explicit on(Exec const& e) : detail::implementation<Exec>(e) {}
+/// memory that the space can reach. On host spaces a call returns when its work is done, elsewhere when it is enqueued. Tuning: see
+/// cpu::on.
+template <class Exec, class Tuning = tune::native>
+struct on : detail::implementation<Exec, Tuning> {
+  explicit on(Exec const& e, Tuning = {}) : detail::implementation<Exec, Tuning>(e) {}
 };
 }  // namespace with_cpu
 #endif

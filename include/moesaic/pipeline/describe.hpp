@@ -64,7 +64,7 @@ struct layer_work {
   double rows = -1.0;            ///< slots of an expert, not of a zero expert: T · K · E/(E+Z)
   int x_bytes = 4, y_bytes = 4;  ///< of an element
   bool residual = false;
-  bool fused_up = false;  ///< the backend has the step up in one launch
+  int own_element_bytes = 0;  ///< not 0: the backend gathers rows of its own and has the step up in one launch
 };
 
 constexpr double expected_active_experts(moe_config const& c, std::int64_t tokens) {
@@ -93,27 +93,31 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
   double const rows = w.rows >= 0.0 ? w.rows : S * c.experts / R;
   double const active = w.active_experts >= 0.0 ? w.active_experts : expected_active_experts(c, w.tokens);
   int const projections = is_gated(c.act) ? 2 : 1;
+  bool const own = w.own_element_bytes != 0;
+  auto const row = [&](std::int64_t k) { return own ? static_cast<double>(k) * w.own_element_bytes : row_bytes(p.activations, k); };
   layer_cost out;
   auto add = [&out](stage_cost const& s) { out.stage[out.stages++] = s; };
   auto add_up = [&](char const* name, double experts, double sources, double targets, int width) {
     double const inter = width,
-                 through_memory = w.fused_up ? 0.0 : 2 * projections * targets * inter * 4;  // gate and up rows, written and read
-    add({name, w.fused_up ? 1 : projections + 1, experts * projections * matrix_bytes(p.weights, width, c.hidden),
-         (w.fused_up ? 1 : projections) * sources * row_bytes(p.activations, c.hidden) + through_memory +
-             targets * row_bytes(p.activations, width),
+                 through_memory = own ? 0.0 : 2 * projections * targets * inter * 4;  // gate and up rows, written and read
+    add({name, own ? 1 : projections + 1, experts * projections * matrix_bytes(p.weights, width, c.hidden),
+         (own ? 1 : projections) * sources * row(c.hidden) + through_memory + targets * row(width),
          2 * projections * targets * hidden * inter});
   };
   auto add_down = [&](char const* name, double experts, double targets, int width) {
-    add({name, 1, experts * matrix_bytes(p.weights, c.hidden, width), targets * (row_bytes(p.activations, width) + hidden * 4),
-         2 * targets * hidden * width});
+    add({name, 1, experts * matrix_bytes(p.weights, c.hidden, width), targets * (row(width) + hidden * 4), 2 * targets * hidden * width});
   };
 
   if (w.x_bytes != 4) add({"widen", 1, 0, T * hidden * (w.x_bytes + 4), 0});
   add({"router", 1, matrix_bytes(p.router, c.choices(), c.hidden), T * (hidden + R) * 4, 2 * T * hidden * R});
   add({"select", 1, 0, T * R * 4 + S * 8, 0});
   add({"map", 1, 0, S * 12 + (c.experts + 1) * 4.0, 0});
-  if (p.activations != activation_format::f32) add({"quantize", 1, 0, T * (hidden * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
-  add_up("up", active, T < rows ? T : rows, rows, c.inter);
+  if (own) {
+    double const gathered = rows + (c.shared_inter > 0 ? T : 0.0);
+    add({"gather", c.shared_inter > 0 ? 2 : 1, 0, gathered * (hidden * w.x_bytes + row(c.hidden)), 0});
+  } else if (p.activations != activation_format::f32)
+    add({"quantize", 1, 0, T * (hidden * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
+  add_up("up", active, T < rows && !own ? T : rows, rows, c.inter);
   add_down("down", active, rows, c.inter);
   if (c.shared_inter > 0) {
     add_up("shared up", 1, T, T, c.shared_inter);
@@ -134,7 +138,7 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
 /// forward<L>(ctx, …) of `w`, as this backend runs it. constexpr: describe<L, B>(w).
 template <class L, backend B>
 constexpr layer_cost describe(layer_work w) {
-  w.fused_up = detail::fuses_up<B, L>;
+  if constexpr (detail::has_own_rows<B, L>) w.own_element_bytes = static_cast<int>(sizeof(typename detail::expert_rows_t<L, B>::element));
   return describe(L::config, L::policy, w);
 }
 template <class L, backend B>

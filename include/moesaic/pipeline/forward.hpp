@@ -36,30 +36,39 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
   constexpr moe_config c = L::config;
   constexpr activation_format format = L::policy.activations;
   bool const routes = given != given_choice::ids_and_weights;
-  if (routes || !is_quantized(format) || c.zero_experts > 0 || c.shared_gated)
+  constexpr bool own_rows = has_own_rows<B, L>;
+  if (routes || (!is_quantized(format) && !own_rows) || c.zero_experts > 0 || c.shared_gated)
     if (status const s = widen<X>(ctx, x, p.wide_x, p.wide); !s) return s;
   if (routes)
     if (status const s = route_rows<L>(ctx, p.wide, weights, p.logits, given == given_choice::ids, p.choice); !s) return s;
   if (status const s = ctx.launch(1, build_dispatch_map{p.choice.ids, p.map, valid_tokens}); !s) return s;
-  if constexpr (is_quantized(format)) {
-    return ctx.launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<X, scale_t<format>>{x, p.rows});
-  } else if constexpr (format != activation_format::f32) {
-    p.rows = p.rounded;
-    return ctx.launch(x.rows, widen_row<X, format>{x, p.rounded});
-  } else {
-    p.rows = p.wide;
+  if constexpr (own_rows) {
+    if (status const s = ctx.template gather<format>(x, p.map.row_to_slot, c.top_k, p.routed_x.rows); !s) return s;
+    if constexpr (c.shared_inter > 0) return ctx.template gather<format>(x, nullptr, 1, p.shared_x.rows);
     return {};
+  } else {
+    status s;
+    if constexpr (is_quantized(format)) {
+      s = ctx.launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<X, scale_t<format>>{x, p.shared_x.rows});
+    } else if constexpr (format != activation_format::f32) {
+      p.shared_x.rows = p.rounded;
+      s = ctx.launch(x.rows, widen_row<X, format>{x, p.rounded});
+    } else {
+      p.shared_x.rows = p.wide;
+    }
+    p.routed_x = {p.shared_x.rows, p.map.row_to_slot, c.top_k};
+    return s;
   }
 }
 
-/// Two GEMMs and the activation: rows of x → hidden rows. `offsets` null: one expert, all rows. A backend may have the step in one piece,
-/// to the same bits.
+/// Two GEMMs and the activation: rows of x → hidden rows. `offsets` null: one expert, all rows. A backend with rows of its own has the step
+/// in one piece.
 template <class L, backend B, class Prepared, activation_fn A, class Terms>
-status up(B const& ctx, gemm_input<gemm_rows_t<L>> const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets,
+status up(B const& ctx, typename forward_plan<L, B>::input const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets,
           std::int32_t const* row_count, activation_rule<A, Terms> const& rule, typename forward_plan<L, B>::buffers const& b) {
   constexpr activation_format format = L::policy.activations;
-  if constexpr (fuses_up<B, L>) {
-    return ctx.template up<format>(x, gate, up, offsets, rule, b.target());
+  if constexpr (has_own_rows<B, L>) {
+    return ctx.template up<format>(x, gate, up, offsets, rule, b.hidden);
   } else {
     if constexpr (is_gated(A))
       if (status const s = ctx.grouped_gemm(x, gate, offsets, b.gate); !s) return s;
@@ -136,16 +145,15 @@ status forward(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& wei
   std::int32_t const* const offsets = p.map.expert_offsets;
 
   if (status const s = detail::front<L>(ctx, matrix_view<element const>(x), weights, extras.given, extras.valid_tokens, p); !s) return s;
-  gemm_input<detail::gemm_rows_t<L>> const gathered{p.rows, p.map.row_to_slot, c.top_k};
-  if (status const s = detail::up<L>(ctx, gathered, weights.gate, weights.up, offsets, offsets + c.experts,
+  if (status const s = detail::up<L>(ctx, p.routed_x, weights.gate, weights.up, offsets, offsets + c.experts,
                                      detail::routed_rule<L>(weights, p), p.routed);
       !s)
     return s;
   if (status const s = detail::down<L>(ctx, p.routed, weights.down, offsets, p.partials); !s) return s;
   if constexpr (c.shared_inter > 0) {
-    gemm_input<detail::gemm_rows_t<L>> const all{p.rows};
     activation_rule<c.act, no_terms> const rule{detail::limit_or_infinity(c.shared_act_limit)};
-    if (status const s = detail::up<L>(ctx, all, weights.shared_gate, weights.shared_up, nullptr, nullptr, rule, p.shared); !s) return s;
+    if (status const s = detail::up<L>(ctx, p.shared_x, weights.shared_gate, weights.shared_up, nullptr, nullptr, rule, p.shared); !s)
+      return s;
     if (status const s = detail::down<L>(ctx, p.shared, weights.shared_down, nullptr, p.shared_out); !s) return s;
     if constexpr (c.shared_gated)
       if (status const s =

@@ -35,8 +35,24 @@ template <activation_format F>
 requires(is_quantized(F)) struct gemm_rows<F> {
   using type = quantized_rows<scale_t<F>>;
 };
-template <class L>
-using gemm_rows_t = typename gemm_rows<L::policy.activations>::type;
+
+/// Whether B has expert GEMMs for rows of its own: a type B::rows<activations, weights> that takes memory out of an arena, a member
+/// gather<activations>(x, row_to_slot, top_k, rows) that fills it, and the step up in one piece, up<activations>(rows, gate, up,
+/// expert_offsets, activation rule, hidden rows).
+template <class B, class L>
+concept has_own_rows = requires {
+  typename B::template rows<L::policy.activations, L::policy.weights>;
+};
+
+/// What B's expert GEMMs read.
+template <class L, class B>
+struct expert_rows : gemm_rows<L::policy.activations> {};
+template <class L, class B>
+requires(has_own_rows<B, L>) struct expert_rows<L, B> {
+  using type = typename B::template rows<L::policy.activations, L::policy.weights>;
+};
+template <class L, class B>
+using expert_rows_t = typename expert_rows<L, B>::type;
 
 template <activation_format F>
 quantized_rows<scale_t<F>> take_quantized(arena& a, std::int64_t rows, std::int64_t cols) {
@@ -44,30 +60,25 @@ quantized_rows<scale_t<F>> take_quantized(arena& a, std::int64_t rows, std::int6
   return {codes, a.take<scale_t<F>>(ceil_div(cols, scale_block) * align_up(rows, 4)), rows, cols};
 }
 
-/// gate, up and hidden rows of one expert width. Unquantised hidden rows overwrite the up rows. A backend that fuses the step up (Fused)
-/// needs the hidden rows alone, an activation without gate (Gated) no gate rows.
-template <activation_format F, bool Fused, bool Gated>
+/// gate, up and hidden rows of one expert width. Unquantised hidden rows overwrite the up rows. A backend with rows of its own needs the
+/// hidden rows alone, an activation without gate no gate rows.
+template <class L, class B>
 struct hidden_buffers {
   matrix_view<float> gate, up;
-  typename gemm_rows<F>::type hidden;
-
-  /// Where hidden rows are written.
-  using target_type = std::conditional_t<is_quantized(F), typename gemm_rows<F>::type, matrix_view<float>>;
-  target_type target() const {
-    if constexpr (is_quantized(F))
-      return hidden;
-    else
-      return up;
-  }
+  expert_rows_t<L, B> hidden;
 
   static hidden_buffers take(arena& a, std::int64_t rows, std::int64_t inter) {
     hidden_buffers b;
-    if constexpr (!Fused && Gated) b.gate = {a.take<float>(rows * inter), rows, inter};
-    if constexpr (!Fused || !is_quantized(F)) b.up = {a.take<float>(rows * inter), rows, inter};
-    if constexpr (is_quantized(F))
-      b.hidden = take_quantized<F>(a, rows, inter);
-    else
-      b.hidden = b.up;
+    if constexpr (has_own_rows<B, L>) {
+      b.hidden = expert_rows_t<L, B>::take(a, rows, inter);
+    } else {
+      if constexpr (is_gated(L::config.act)) b.gate = {a.take<float>(rows * inter), rows, inter};
+      b.up = {a.take<float>(rows * inter), rows, inter};
+      if constexpr (is_quantized(L::policy.activations))
+        b.hidden = take_quantized<L::policy.activations>(a, rows, inter);
+      else
+        b.hidden = b.up;
+    }
     return b;
   }
 };
@@ -76,21 +87,13 @@ struct hidden_buffers {
 template <class L>
 using terms_of = std::conditional_t<L::config.expert_bias || L::config.weight_at == weight_site::input, expert_terms, no_terms>;
 
-/// Whether B has the step up in one piece: a member up<format>(rows, gate, up, expert_offsets, activation rule, hidden).
-template <class B, class L>
-concept fuses_up = requires(B const& b, gemm_input<gemm_rows_t<L>> const& x,
-                            typename B::template prepared_matrices<L::policy.weights> const& w,
-                            activation_rule<L::config.act, terms_of<L>> const& rule,
-                            typename hidden_buffers<L::policy.activations, true, true>::target_type out) {
-  b.template up<L::policy.activations>(x, w, w, nullptr, rule, out);
-};
-
 /// The plan. Made from no memory at all it still knows how many bytes it would use.
 template <class L, class B>
 struct forward_plan {
   static constexpr moe_config c = L::config;
   static constexpr activation_format format = L::policy.activations;
-  using buffers = hidden_buffers<format, fuses_up<B, L>, is_gated(c.act)>;
+  using buffers = hidden_buffers<L, B>;
+  using input = gemm_input<expert_rows_t<L, B>>;
 
   float* logits;
   topk_choice choice;
@@ -98,7 +101,7 @@ struct forward_plan {
   float* wide_x;               // x in fp32, unless it is given so
   f32_rows wide;               // x in fp32, where somebody reads it; set by front
   matrix_view<float> rounded;  // x as the GEMMs read it, where that is not wide_x
-  gemm_rows_t<L> rows;         // what the first GEMMs read; set by front
+  input routed_x, shared_x;    // what the first GEMMs read; where it is not in memory of its own, set by front
   buffers routed, shared;
   matrix_view<float> partials, shared_out;
   float* shared_gate;  // [T] logits, if the shared expert is gated
@@ -118,10 +121,14 @@ struct forward_plan {
     p.map.top_k = c.top_k;
     p.map.experts = c.experts;
     p.wide_x = a.take<float>(tokens * c.hidden);
-    if constexpr (is_quantized(format))
-      p.rows = take_quantized<format>(a, tokens, c.hidden);
-    else if constexpr (format != activation_format::f32)
+    if constexpr (has_own_rows<B, L>) {
+      p.routed_x.rows = expert_rows_t<L, B>::take(a, slots, c.hidden);
+      if constexpr (c.shared_inter > 0) p.shared_x.rows = expert_rows_t<L, B>::take(a, tokens, c.hidden);
+    } else if constexpr (is_quantized(format)) {
+      p.shared_x.rows = take_quantized<format>(a, tokens, c.hidden);
+    } else if constexpr (format != activation_format::f32) {
       p.rounded = {a.take<float>(tokens * c.hidden), tokens, c.hidden};
+    }
     p.routed = buffers::take(a, slots, c.inter);
     p.partials = {a.take<float>(slots * c.hidden), slots, c.hidden};
     if constexpr (c.shared_inter > 0) {

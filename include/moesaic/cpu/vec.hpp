@@ -1,0 +1,84 @@
+// Native vectors, and the few operations on them that the engines share. Vector extensions of GCC and clang do the rest; instructions that
+// these cannot say are written out, because the header that has them is 39,000 lines long.
+#pragma once
+
+#include <cstdint>
+
+#include <moesaic/cpu/pack.hpp>
+#include <moesaic/tune/cpu_gemm.hpp>
+
+namespace moesaic::inline MOESAIC_ABI::cpu::detail {
+
+/// fp32 lanes of a native vector.
+inline constexpr int lanes = tune::native_registers == tune::cpu_registers::avx512_32x16 ? 16
+                             : tune::native_registers == tune::cpu_registers::avx2_16x8  ? 8
+                                                                                         : 4;
+using vec = float __attribute__((vector_size(lanes * sizeof(float)), may_alias));
+using bits = std::uint32_t __attribute__((vector_size(lanes * sizeof(float)), may_alias));
+using doubles = double __attribute__((vector_size(lanes * sizeof(float)), may_alias));
+using halves = std::int16_t __attribute__((vector_size(lanes * sizeof(float)), may_alias));
+
+/// x in every lane: subtracting zero changes no number and leaves no instruction behind.
+MOESAIC_INLINE vec broadcast(float x) { return x - vec{}; }
+
+/// Two neighbouring fp32, or two neighbouring 16-bit numbers, in every pair of lanes.
+MOESAIC_INLINE doubles broadcast_pair(float const* at) {
+  double pair;
+  __builtin_memcpy(&pair, at, sizeof pair);
+  return pair - doubles{};
+}
+template <class Half>
+MOESAIC_INLINE halves broadcast_halves(Half const* at) {
+  static_assert(sizeof(Half) == 2);
+  std::uint32_t pair;
+  __builtin_memcpy(&pair, at, sizeof pair);
+  return reinterpret_cast<halves>(pair - bits{});
+}
+
+#if (defined(__AVX2__) && defined(__F16C__)) || defined(__aarch64__)
+#define MOESAIC_HAS_HALVES 1
+
+/// A group's codes as fp16 of value / 256: first its even bytes (columns 0 and 1 of each row, by turns), then its odd ones (columns 2, 3).
+/// The arithmetic shift puts sign, exponent and mantissa into their places, the mask clears what does not belong there; the biases differ
+/// by 8. Exact, subnormal codes included. NaN codes give ±480 / 256.
+MOESAIC_INLINE void e4m3_to_fp16(std::uint8_t const* code, halves* to) {
+  constexpr int registers = group_elements / (lanes * 4);
+  for (int r = 0; r < registers; ++r) {
+    halves const x = reinterpret_cast<halves const*>(code)[r];
+    to[r] = ((x << 8) >> 1) & static_cast<std::int16_t>(0xBF80);
+    to[registers + r] = (x >> 1) & static_cast<std::int16_t>(0xBF80);
+  }
+}
+
+/// `lanes` fp16 numbers as fp32.
+MOESAIC_INLINE vec widen(std::uint16_t const* at) {
+  using half_vector = std::int16_t __attribute__((vector_size(lanes * sizeof(std::int16_t)), may_alias));
+  vec w;
+#if defined(__aarch64__)
+  __asm__("fcvtl %0.4s, %1.4h" : "=w"(w) : "w"(*reinterpret_cast<half_vector const*>(at)));
+#else
+  __asm__("vcvtph2ps {%1, %0|%0, %1}" : "=v"(w) : "m"(*reinterpret_cast<half_vector const*>(at)));
+#endif
+  return w;
+}
+
+/// `lanes` fp32 numbers as fp16, rounded to nearest, ties to even.
+MOESAIC_INLINE void narrow(vec x, std::uint16_t* to) {
+  using half_vector = std::int16_t __attribute__((vector_size(lanes * sizeof(std::int16_t)), may_alias));
+#if defined(__aarch64__)
+  __asm__("fcvtn %0.4h, %1.4s" : "=w"(*reinterpret_cast<half_vector*>(to)) : "w"(x));
+#else
+  __asm__("vcvtps2ph {$0, %1, %0|%0, %1, 0}" : "=m"(*reinterpret_cast<half_vector*>(to)) : "v"(x));
+#endif
+}
+#else
+#define MOESAIC_HAS_HALVES 0
+#endif
+
+/// out[0 … 16) = the sums of neighbours.
+MOESAIC_INLINE void add_pairs(vec const* total, float* out) {
+  float const* const t = reinterpret_cast<float const*>(total);
+  for (int n = 0; n < strip; ++n) out[n] = t[2 * n] + t[2 * n + 1];
+}
+
+}  // namespace moesaic::inline MOESAIC_ABI::cpu::detail
