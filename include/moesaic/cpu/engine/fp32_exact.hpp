@@ -24,7 +24,7 @@ struct fp32_exact {
   using sum = vec;
 
   /// A vector holds two neighbouring columns of each of its rows, as the two lanes of a pair (E4M3 where fp16 can be widened), or else one.
-  static constexpr bool pairs = F == weight_format::e4m3_128x128 && lanes > 4;
+  static constexpr bool pairs = F == weight_format::e4m3_128x128 && MOESAIC_HAS_HALVES;
   static constexpr int weights = group_elements / lanes;
   static constexpr int steps = pairs ? 2 : 4;
   static constexpr int sums = 2 * strip / lanes;
