@@ -24,6 +24,8 @@ foreach(half moesaic_built_for moesaic_processor_check)
 endforeach()
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_compile_options(moesaic_processor_check PRIVATE -march=x86-64 -mno-sse3)  # whatever CMAKE_CXX_FLAGS has; no sse3, no avx
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+  target_compile_options(moesaic_processor_check PRIVATE -march=armv8-a -mcpu=generic)
 endif()
 
 # Each subfolder that has a CMakeLists.txt; a folder's own file decides whether it can be built here.

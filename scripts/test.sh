@@ -7,6 +7,7 @@ preset=${1:-release}
 
 packages=("${tools[@]}" libgtest-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev qemu-user)
 packages+=(clang libclang-rt-dev)  # for the fuzz targets, whatever compiler builds the rest
+[ "$(uname -m)" != x86_64 ] || packages+=(g++-aarch64-linux-gnu)  # for tests/aarch64
 case $preset in clang | tsan) packages+=(libomp-dev) ;; esac
 need_packages "${packages[@]}"
 

@@ -9,7 +9,11 @@
 
 #include "tiny_layer.hpp"
 
+#if defined(__aarch64__)
+#define MOESAIC_FOR_EACH_COPY(X) X(baseline) X(fp16) X(sve2) X(other_version) X(other_version_fp16)
+#else
 #define MOESAIC_FOR_EACH_COPY(X) X(baseline) X(avx2) X(avx512) X(avx512_vbmi) X(other_version) X(other_version_avx2)
+#endif
 
 extern "C" {
 #define MOESAIC_DECLARE(name)                  \
@@ -45,7 +49,7 @@ TEST(side_by_side, every_copy_that_this_processor_can_run_computes) {
     EXPECT_TRUE(tiny_layer_is_right(y)) << c.name << ": " << y;
     ++ran;
   }
-  EXPECT_GE(ran, 2) << "x86-64, of two versions, runs everywhere";
+  EXPECT_GE(ran, 2) << "the baseline, of two versions, runs everywhere";
 }
 
 TEST(side_by_side, versions_are_two) {
@@ -58,6 +62,12 @@ std::string needs(std::uint32_t mask) {
 }
 
 TEST(built_for, names_what_the_options_turned_on) {
+#if defined(__aarch64__)
+  EXPECT_EQ(needs(built_for_baseline), "asimd, fp");
+  EXPECT_EQ(needs(built_for_fp16), "asimd, fp, asimdhp, atomics");
+  EXPECT_EQ(needs(built_for_sve2 & ~built_for_fp16), "asimddp, bf16, i8mm, sve, sve2, fcma");
+  EXPECT_EQ(built_for_other_version_fp16, built_for_fp16);
+#else
   EXPECT_EQ(built_for_baseline, 0U);
   EXPECT_EQ(needs(built_for_avx2), "pni, ssse3, sse4_1, sse4_2, popcnt, avx, f16c, fma, avx2");
   EXPECT_EQ(needs(built_for_avx512),
@@ -65,25 +75,36 @@ TEST(built_for, names_what_the_options_turned_on) {
             "avx512vl");
   EXPECT_EQ(needs(built_for_avx512_vbmi & ~built_for_avx512), "avx512vbmi, avx512_fp16");
   EXPECT_EQ(built_for_other_version_avx2, built_for_avx2);
+#endif
 }
 
 TEST(describe_missing, is_one_line_about_what_is_missing) {
+#if defined(__aarch64__)
+  EXPECT_STREQ(describe_missing(built_for_fp16 & ~built_for_baseline).c_str(),
+               "moesaic: this program was built for asimdhp, atomics, which this processor does not have");
+#else
   EXPECT_STREQ(describe_missing(built_for_avx512_vbmi & ~built_for_avx512).c_str(),
                "moesaic: this program was built for avx512vbmi, avx512_fp16, which this processor does not have");
+#endif
   EXPECT_STREQ(describe_missing(1U << 31).c_str(), "moesaic: this program was built for unknown, which this processor does not have");
   EXPECT_STREQ(describe_missing(0).c_str(), "moesaic: this processor has all that this program was built for");
   static_assert(describe_missing(~0U).text[383] == '\0');  // the longest line fits
 }
 
 TEST(missing_on_this_processor, agrees_with_proc_cpuinfo) {
+#if defined(__aarch64__)
+  char const* const heading = "Features";
+#else
+  char const* const heading = "flags";
+#endif
   std::ifstream cpuinfo("/proc/cpuinfo");
   std::set<std::string> flags;
   for (std::string line; flags.empty() && std::getline(cpuinfo, line);) {
-    if (line.rfind("flags", 0) != 0) continue;
+    if (line.rfind(heading, 0) != 0) continue;
     std::istringstream words(line);
     for (std::string word; words >> word;) flags.insert(word);
   }
-  if (flags.empty()) GTEST_SKIP() << "/proc/cpuinfo has no flags";
+  if (flags.empty()) GTEST_SKIP() << "/proc/cpuinfo has no " << heading;
   std::uint32_t const missing = missing_on_this_processor(~0U);
   std::set<std::string> const younger_than_some_kernels = {"avx_vnni", "avx512_bf16", "avx512_fp16"};
   for (int i = 0; i < detail::extension_count; ++i) {

@@ -3,12 +3,14 @@
 // is not: a kernel that uses it has to ask the operating system anyway).
 #pragma once
 
-// 1 where the macro is defined as 1, 0 where it is not defined; then four of these as a hex digit.
+// 1 where the macro is defined as 1 (or as a later version, 2 or 3), 0 where it is not defined; then four of these as a hex digit.
 #define MOESAIC_BIT(macro) MOESAIC_BIT_1(macro)
 #define MOESAIC_BIT_1(value) MOESAIC_BIT_2(MOESAIC_SHIFT_##value)
 #define MOESAIC_BIT_2(shift) MOESAIC_BIT_3(shift 1, 0, 0)
 #define MOESAIC_BIT_3(first, second, ...) second
 #define MOESAIC_SHIFT_1 0,
+#define MOESAIC_SHIFT_2 0,
+#define MOESAIC_SHIFT_3 0,
 #define MOESAIC_DIGIT(a, b, c, d) MOESAIC_DIGIT_1(MOESAIC_BIT(a), MOESAIC_BIT(b), MOESAIC_BIT(c), MOESAIC_BIT(d))
 #define MOESAIC_DIGIT_1(a, b, c, d) MOESAIC_DIGIT_2(a, b, c, d)
 #define MOESAIC_DIGIT_2(a, b, c, d) MOESAIC_DIGIT_##a##b##c##d
@@ -40,12 +42,14 @@
 #define MOESAIC_X86_1 MOESAIC_DIGIT(__BMI2__, __BMI__, __LZCNT__, __POPCNT__)
 #define MOESAIC_X86_0 MOESAIC_DIGIT(__SSE4_2__, __SSE4_1__, __SSSE3__, __SSE3__)
 
-#define MOESAIC_ARM_1 MOESAIC_DIGIT(__ARM_FEATURE_SVE2, __ARM_FEATURE_SVE, __ARM_FEATURE_MATMUL_INT8, __ARM_FEATURE_BF16)
+// BF16: g++ 12 defines this macro, and not __ARM_FEATURE_BF16.
+#define MOESAIC_ARM_2 MOESAIC_DIGIT(__ARM_FEATURE_RCPC, __ARM_FEATURE_MOPS, __ARM_FEATURE_COMPLEX, __ARM_FEATURE_ATOMICS)
+#define MOESAIC_ARM_1 MOESAIC_DIGIT(__ARM_FEATURE_SVE2, __ARM_FEATURE_SVE, __ARM_FEATURE_MATMUL_INT8, __ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
 #define MOESAIC_ARM_0 MOESAIC_DIGIT(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC, __ARM_FEATURE_DOTPROD, __ARM_FEATURE_FMA, __ARM_NEON)
 
 // MOESAIC_INSTRUCTIONS(v, 100, _x) is one token: v100_x and the digits.
 #if defined(__ARM_ARCH)
-#define MOESAIC_INSTRUCTIONS(...) MOESAIC_JOIN(__VA_ARGS__, 0, 0, 0, 0, 0, MOESAIC_ARM_1, MOESAIC_ARM_0)
+#define MOESAIC_INSTRUCTIONS(...) MOESAIC_JOIN(__VA_ARGS__, 0, 0, 0, 0, MOESAIC_ARM_2, MOESAIC_ARM_1, MOESAIC_ARM_0)
 #else
 #define MOESAIC_INSTRUCTIONS(...) \
   MOESAIC_JOIN(__VA_ARGS__, MOESAIC_X86_6, MOESAIC_X86_5, MOESAIC_X86_4, MOESAIC_X86_3, MOESAIC_X86_2, MOESAIC_X86_1, MOESAIC_X86_0)

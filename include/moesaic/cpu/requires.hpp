@@ -16,6 +16,8 @@
 #include <moesaic/core/macros.hpp>
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace moesaic::inline MOESAIC_ABI::cpu {
@@ -25,6 +27,18 @@ inline constexpr std::uint32_t built_for = MOESAIC_INSTRUCTIONS(0, x, );
 
 namespace detail {
 
+#if defined(__ARM_ARCH)
+/// An extension by the name that Linux gives it in /proc/cpuinfo: bit `bit` of AT_HWCAP (word 0) or AT_HWCAP2 (word 1).
+struct extension {
+  char name[17];
+  int word, bit;
+};
+
+inline constexpr extension extensions[] = {
+    {"asimd", 0, 1}, {"fp", 0, 0},   {"asimddp", 0, 20}, {"asimdhp", 0, 10}, {"bf16", 1, 14}, {"i8mm", 1, 13},
+    {"sve", 0, 22},  {"sve2", 1, 1}, {"atomics", 0, 8},  {"fcma", 0, 14},    {"mops", 1, 43}, {"lrcpc", 0, 15},
+};
+#else
 /// An extension by the name that Linux gives it in /proc/cpuinfo: bit `bit` of register `reg` (eax, ebx, ecx, edx) of a cpuid leaf, and the
 /// states that the operating system must save (bits of XCR0; 6: ymm, 0xe6: zmm and masks too).
 struct extension {
@@ -64,12 +78,13 @@ inline constexpr extension extensions[] = {
     {"avx512_bf16", 7, 1, 0, 5, 0xe6},
     {"avx512_fp16", 7, 0, 3, 23, 0xe6},
 };
+#endif
 inline constexpr int extension_count = sizeof(extensions) / sizeof(extension);
 
 }  // namespace detail
 
-/// Those of the extensions in `mask` that this processor, or its operating system, does not have; 0 where all is well. Every call asks the
-/// processor. Other architectures than x86 are not asked: 0.
+/// Those of the extensions in `mask` that this processor, or its operating system, does not have; 0 where all is well. Every call asks:
+/// x86 the processor, aarch64 Linux. Others are not asked: 0.
 inline std::uint32_t missing_on_this_processor([[maybe_unused]] std::uint32_t mask) {
 #if defined(__x86_64__) || defined(__i386__)
   std::uint32_t r[4] = {}, saved = 0;
@@ -82,6 +97,11 @@ inline std::uint32_t missing_on_this_processor([[maybe_unused]] std::uint32_t ma
     bool const known = __get_cpuid_count(e.leaf, e.subleaf, &r[0], &r[1], &r[2], &r[3]) != 0;
     if (known && (r[e.reg] >> e.bit & 1U) != 0 && (saved & e.state) == e.state) mask &= ~(1U << i);
   }
+  return mask;
+#elif defined(__aarch64__) && defined(__linux__)
+  std::uint64_t const has[] = {getauxval(AT_HWCAP), getauxval(AT_HWCAP2)};
+  for (int i = 0; i < detail::extension_count; ++i)
+    if ((has[detail::extensions[i].word] >> detail::extensions[i].bit & 1U) != 0) mask &= ~(1U << i);
   return mask;
 #else
   return 0;
