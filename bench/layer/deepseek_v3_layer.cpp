@@ -1,186 +1,298 @@
-// One MoE layer of DeepSeek-V3 on the Kokkos host backend, T tokens at a time: bytes as described (pipeline/describe.hpp) by time, as a
-// share of the read bandwidth that this process measures beside each call: median, least and most of 7 calls. Experts hold equal bytes at
-// distinct addresses; x is new in every iteration, so routing is too. Beside it the operations, as a share of fp32's peak, probed likewise.
+// One MoE layer of DeepSeek-V3 on the CPU backend, T tokens at a time, by every engine that this processor has. The limit of a call is the
+// longer of two times: its weights' bytes (pipeline/describe.hpp) at the read bandwidth, its operations at the engine's peak, both probed
+// beside the call; a figure is that limit / the time taken: median, least and most. x is new in every call, and so are the experts: random,
+// distinct for each token, given; the router runs and weighs them. Experts hold random codes, each in memory of its own.
+//   bench_layer [--threads=N] [--benchmark_filter=…] [--benchmark_out=FILE --benchmark_out_format=json]
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
+#include <cstring>
 #include <memory>
-#include <moesaic/kokkos.hpp>
-#include <moesaic/pipeline/describe.hpp>
 #include <random>
-#include <vector>
+
+#include "../machine.hpp"
 
 namespace {
 
-constexpr int experts = 64;  // a quarter of the model's, so that weights (2.8 GB) and tests share a small machine
+using namespace moesaic;
 
-struct model {
-  static constexpr moesaic::moe_config config = [] {
-    moesaic::moe_config c = moesaic::models::deepseek_v3::config;
-    c.experts = experts;
-    return c;
-  }();
+using model = models::deepseek_v3;
+constexpr moe_config config = model::config;
+
+// Where the time of a forward call goes, by the order in which it calls its backend.
+struct times {
+  enum phase { front, up, down, shared, combine, phases };
+  phase now = front;
+  double seconds[phases] = {};
 };
-using layer = moesaic::layer<model>;
-constexpr moesaic::moe_config config = layer::config;
+constexpr char const* phase_names[] = {"front_us", "up_us", "down_us", "shared_us", "combine_us"};
 
-struct free_memory {
-  void operator()(void* p) const { std::free(p); }
-};
-template <class T>
-struct buffer {
-  std::size_t count;
-  std::unique_ptr<T[], free_memory> data;
-  explicit buffer(std::size_t n) : count(n), data(static_cast<T*>(std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64))) {}
-  T* get() const { return data.get(); }
-  moesaic::memory memory() const { return {data.get(), count * sizeof(T)}; }
-};
+template <class Base>
+struct timed : Base {
+  times* log;
+  timed(Base const& b, times* t) : Base(b), log(t) {}
 
-using context = moesaic::kokkos::on<Kokkos::DefaultHostExecutionSpace>;
-
-struct prepared_layer {
-  context ctx{Kokkos::DefaultHostExecutionSpace{}};
-  buffer<std::byte> home{moesaic::prepared_bytes<layer>(ctx)};
-  moesaic::prepared_weights<context, layer> weights;
-  std::mt19937_64 random{1};
-
-  prepared_layer() {
-    std::size_t const codes = std::size_t{config.inter} * config.hidden;
-    buffer<std::uint8_t> code(codes);
-    buffer<float> scale(codes / (128 * 128));
-    buffer<moesaic::bf16> router(std::size_t{experts} * config.hidden);
-    std::vector<float> bias(experts);
-    for (std::size_t i = 0; i < codes; ++i) {
-      auto const c = static_cast<std::uint8_t>(random());
-      code.get()[i] = (c & 0x7f) == 0x7f ? std::uint8_t{0x38} : c;
-    }
-    std::fill_n(scale.get(), scale.count, 1e-4F);
-    std::normal_distribution<float> normal;
-    for (std::size_t i = 0; i < router.count; ++i) router.get()[i] = moesaic::to_bf16(normal(random) * 0.01F);
-
-    moesaic::layer_weights<layer> w;
-    w.router = {1, experts, config.hidden, {router.get()}, {}};
-    w.bias = bias.data();
-    w.gate = w.up = {experts, config.inter, config.hidden, {code.get()}, {scale.get()}};
-    w.down = {experts, config.hidden, config.inter, {code.get()}, {scale.get()}};
-    w.shared_gate = w.shared_up = {1, config.inter, config.hidden, {code.get()}, {scale.get()}};
-    w.shared_down = {1, config.hidden, config.inter, {code.get()}, {scale.get()}};
-    if (auto const s = moesaic::prepare<layer>(ctx, w, home.memory(), weights); !s) {
-      std::fprintf(stderr, "%s\n", moesaic::describe(s).c_str());
-      std::exit(1);
-    }
+  template <class F>
+  status run(times::phase phase, F const& f) const {
+    log->now = phase;
+    double const start = machine::now();
+    status const s = f();
+    log->seconds[phase] += machine::now() - start;
+    return s;
+  }
+  template <class F>
+  status launch(std::int64_t n, F const& f) const {
+    return run(log->now == times::front ? times::front : times::combine, [&] { return Base::launch(n, f); });
+  }
+  template <activation_format F, class... Args>
+  status gather(Args const&... args) const {
+    return run(times::front, [&] { return Base::template gather<F>(args...); });
+  }
+  template <activation_format F, class... Args>
+  status up(Args const&... args) const {
+    return run(log->now == times::front ? times::up : times::shared, [&] { return Base::template up<F>(args...); });
+  }
+  template <class... Args>
+  status grouped_gemm(Args const&... args) const {
+    return run(log->now == times::up ? times::down : log->now, [&] { return Base::grouped_gemm(args...); });
   }
 };
 
-/// Bytes per second of all threads reading the prepared weights once.
-double read_bandwidth(prepared_layer const& l) {
-  auto const* const words = reinterpret_cast<std::uint64_t const*>(l.home.get());
-  auto const count = static_cast<std::int64_t>(l.home.count / 8);
-  auto const start = std::chrono::steady_clock::now();
-  std::uint64_t sum = 0;
-  Kokkos::parallel_reduce(
-      "probe", Kokkos::RangePolicy<Kokkos::DefaultHostExecutionSpace, Kokkos::IndexType<std::int64_t>>(0, count / 1024),
-      [=](std::int64_t chunk, std::uint64_t& total) {
-        std::uint64_t s = 0;
-        for (int i = 0; i < 1024; ++i) s += words[chunk * 1024 + i];
-        total += s;
-      },
-      sum);
-  benchmark::DoNotOptimize(sum);
-  std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - start;
-  return static_cast<double>(l.home.count) / seconds.count();
-}
+// The weights of all engines: they read the same bytes.
+struct weights_home {
+  static constexpr weight_format fp8 = weight_format::e4m3_128x128;
+  int stored;  // experts; no token goes to the others, whose memory is never touched
+  cpu::packed_matrices<fp8> gate{config.experts, config.inter, config.hidden}, up = gate, down{config.experts, config.hidden, config.inter};
+  cpu::packed_matrices<fp8> shared_gate{1, config.inter, config.hidden}, shared_up = shared_gate,
+                                                                         shared_down{1, config.hidden, config.inter};
+  cpu::packed_matrices<weight_format::bf16> router{1, config.experts, config.hidden};
+  machine::buffer codes, scales, small;
+  std::vector<float> bias;
 
-/// Multiply-adds that all threads reach in registers, in operations per second.
-double fp32_peak() {
-  constexpr int sums = 12;  // enough to hide the latency of two units
-  constexpr std::int64_t rounds = 4'000'000;
-  using vec = float __attribute__((vector_size(64)));
-  int const threads = Kokkos::DefaultHostExecutionSpace().concurrency();
-  auto const start = std::chrono::steady_clock::now();
-  float total = 0.0F;
-  Kokkos::parallel_reduce(
-      "peak", Kokkos::RangePolicy<Kokkos::DefaultHostExecutionSpace>(0, threads),
-      [=](int t, float& out) {
-        vec sum[sums];
-        vec const factor = vec{} + 0.999F, step = vec{} + static_cast<float>(t + 1);
-        for (vec& s : sum) s = step;
-        for (std::int64_t i = 0; i < rounds; ++i)
-          for (vec& s : sum) s = s * factor + step;
-        for (vec const& s : sum) out += s[0];
-      },
-      total);
-  benchmark::DoNotOptimize(total);
-  std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - start;
-  return 2.0 * 16 * sums * static_cast<double>(rounds) * threads / seconds.count();
-}
+  explicit weights_home(machine::pool& threads)
+      : stored(experts_that_fit()),
+        codes(3 * (gate.code_bytes() + shared_gate.code_bytes())),
+        scales(3 * (gate.scale_bytes() + 4096)),
+        small(router.code_bytes()),
+        bias(config.experts) {
+    auto* code = codes.as<std::uint8_t>();
+    auto* scale = scales.as<float>();
+    for (auto* m : {&gate, &up, &down, &shared_gate, &shared_up, &shared_down}) {
+      m->codes = code;
+      m->scales = scale;
+      code += m->code_bytes();
+      scale += m->scale_bytes() / sizeof(float);
+      std::fill_n(m->scales, m->scale_bytes() / sizeof(float), 1e-4F);
+    }
+    std::mt19937_64 random(1);
+    // Finite codes; each matrix starts elsewhere in them.
+    std::vector<std::uint8_t> pattern(std::size_t{1} << 22);
+    for (auto& c : pattern) {
+      c = static_cast<std::uint8_t>(random());
+      if ((c & 0x7f) == 0x7f) c = 0x38;
+    }
+    for (auto* m : {&gate, &up, &down, &shared_gate, &shared_up, &shared_down})
+      threads.parallel_for(std::min(m->experts, stored), [&](std::int64_t e) {
+        std::int64_t const bytes = m->strip_codes(1, 0) - m->codes, from = e * 4099;
+        for (std::int64_t at = 0; at < bytes;) {
+          std::int64_t const n = std::min<std::int64_t>(bytes - at, static_cast<std::int64_t>(pattern.size()) - from);
+          std::memcpy(m->strip_codes(e, 0) + at, pattern.data() + from, static_cast<std::size_t>(n));
+          at += n;
+        }
+      });
+    router.codes = small.as<bf16>();
+    std::normal_distribution<float> normal;
+    for (std::size_t i = 0; i < router.code_bytes() / sizeof(bf16); ++i) router.codes[i] = to_bf16(normal(random) * 0.01F);
+  }
 
-double median(std::vector<double> v) {
-  auto const middle = v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2);
-  std::nth_element(v.begin(), middle, v.end());
-  return *middle;
-}
+  static int experts_that_fit() {
+    double const one = 3.0 * config.inter * config.hidden, room = static_cast<double>(machine::available_memory()) - 4e9;
+    return std::clamp(static_cast<int>(room / one), config.top_k, config.experts);
+  }
 
-void forward(benchmark::State& state) {
-  static prepared_layer l;
-  auto const tokens = state.range(0);
+  template <class Weights>
+  void fill(Weights& w) const {
+    w.router = router;
+    w.bias = bias.data();
+    w.gate = gate;
+    w.up = up;
+    w.down = down;
+    w.shared_gate = shared_gate;
+    w.shared_up = shared_up;
+    w.shared_down = shared_down;
+  }
+};
+
+struct bench {
+  machine::pool threads;
+  weights_home home{threads};
+  std::mt19937_64 random{2};
+  std::size_t next_probe = 0;
+
+  explicit bench(int count) : threads(count) {}
+
+  // A third of a gigabyte, elsewhere each time: it also drives out of the caches what the last call left there.
+  double read_bandwidth() {
+    constexpr std::size_t piece = std::size_t{384} << 20;
+    std::size_t const pieces = static_cast<std::size_t>(home.stored) * config.inter * config.hidden / piece;
+    return machine::read_bandwidth(threads, home.codes.as() + next_probe++ % pieces * piece, piece);
+  }
+};
+
+// An engine under the policy that asks for it.
+template <tune::cpu_engine E, activation_format A, class Engine, int OperationsALane>
+struct engine {
+  struct policy_type {
+    static constexpr layer_policy policy{.activations = A};
+  };
+  struct tuning : tune::native {
+    static constexpr tune::cpu_engine engine(activation_format, weight_format) { return E; }
+  };
+  using layer_type = layer<model, policy_type>;
+  static double peak(machine::pool& threads) { return machine::peak<Engine, OperationsALane>(threads); }
+};
+constexpr auto fp8 = weight_format::e4m3_128x128;
+using fp32_engine = engine<tune::cpu_engine::fp32_exact, activation_format::f32, cpu::detail::fp32_exact<fp8>, 2>;
+#if defined(__AVX512FP16__) || defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC)
+using fp16_engine = engine<tune::cpu_engine::fp16_chunked, activation_format::fp16, cpu::detail::fp16_chunked<64>, 4>;
+#endif
+#if defined(__AVX512BF16__) && defined(__AVX512BW__)
+using bf16_engine = engine<tune::cpu_engine::bf16_dot, activation_format::bf16, cpu::detail::bf16_dot<fp8>, 4>;
+#endif
+
+template <class E>
+void forward(benchmark::State& state, bench& b) {
+  using layer_type = typename E::layer_type;
+  using base = cpu::on<machine::pool&, typename E::tuning>;
+  using context = timed<base>;
+  times log;
+  context const ctx(base(b.threads), &log);
+  prepared_weights<context, layer_type> weights;
+  b.home.fill(weights);
+
+  std::int64_t const tokens = state.range(0);
   auto const elements = static_cast<std::size_t>(tokens) * config.hidden;
-  buffer<float> x(elements), y(elements), again(elements);
-  buffer<std::byte> workspace(moesaic::workspace_bytes<layer>(l.ctx, tokens));
+  machine::buffer x(elements * sizeof(float)), y(elements * sizeof(float)), again(config.hidden * sizeof(float)),
+      workspace(workspace_bytes<layer_type>(ctx, tokens));
   std::vector<std::int32_t> ids(static_cast<std::size_t>(tokens) * config.top_k);
-  std::vector<float> weights(ids.size());
+  std::vector<float> choice_weights(ids.size());
   std::normal_distribution<float> normal;
-  moesaic::matrix_view<float> const xs(x.get(), tokens, config.hidden), ys(y.get(), tokens, config.hidden);
-  moesaic::forward_extras<float> extras;
-  extras.choice = {ids.data(), weights.data(), tokens, config.top_k};
+  std::vector<float> noise(1 << 16);
+  matrix_view<float> const xs(x.as<float>(), tokens, config.hidden), ys(y.as<float>(), tokens, config.hidden);
+  forward_extras<float> extras;
+  extras.choice = {ids.data(), choice_weights.data(), tokens, config.top_k};
+  extras.given = given_choice::ids;
+  std::vector<std::int32_t> all(static_cast<std::size_t>(b.home.stored));
+  for (std::size_t e = 0; e < all.size(); ++e) all[e] = static_cast<std::int32_t>(e);
 
-  std::vector<double> probes, peaks, shares, rates, of_peak;
+  std::vector<double> reads, peaks, shares, rates, bytes, phase[times::phases];
+  bool first = true;
   for (auto _ : state) {
-    for (std::size_t i = 0; i < elements; ++i) x.get()[i] = normal(l.random);
-    probes.push_back(read_bandwidth(l));
-    peaks.push_back(fp32_peak());
-    auto const start = std::chrono::steady_clock::now();
-    auto const s = moesaic::forward<layer>(l.ctx, xs, l.weights, ys, workspace.memory(), extras);
-    std::chrono::duration<double> const took = std::chrono::steady_clock::now() - start;
+    for (float& n : noise) n = normal(b.random);
+    for (std::size_t i = 0, from = 0; i < elements; ++i, from = (from + 1) % noise.size()) xs.data[i] = noise[from];
+    for (std::int64_t t = 0; t < tokens; ++t)
+      for (int k = 0; k < config.top_k; ++k) {
+        auto const at = static_cast<std::size_t>(k);
+        std::swap(all[at], all[at + b.random() % (all.size() - at)]);
+        ids[static_cast<std::size_t>(t * config.top_k + k)] = all[at];
+      }
+    if (first) {  // touches the memory
+      first = false;
+      static_cast<void>(moesaic::forward<layer_type>(ctx, xs, weights, ys, workspace.memory(), extras));
+    }
+    peaks.push_back(E::peak(b.threads));
+    reads.push_back(b.read_bandwidth());
+    log = {};
+    double const start = machine::now();
+    status const s = moesaic::forward<layer_type>(ctx, xs, weights, ys, workspace.memory(), extras);
+    double const took = machine::now() - start;
     if (!s) {
       state.SkipWithError(moesaic::describe(s).c_str());
       return;
     }
-    state.SetIterationTime(took.count());
-    std::sort(ids.begin(), ids.end());
-    auto const distinct = std::unique(ids.begin(), ids.end()) - ids.begin();
-    moesaic::stage_cost const described =
-        moesaic::describe<layer>(l.ctx, {.tokens = tokens, .active_experts = static_cast<double>(distinct)}).total();
-    shares.push_back(described.weight_bytes / took.count() / probes.back());
-    rates.push_back(described.operations / took.count() / 1e9);
-    of_peak.push_back(described.operations / took.count() / peaks.back());
+    state.SetIterationTime(took);
+    for (int p = 0; p < times::phases; ++p) phase[p].push_back(log.seconds[p] * 1e6);
+    std::vector<std::int32_t> distinct = ids;
+    std::sort(distinct.begin(), distinct.end());
+    auto const active = std::unique(distinct.begin(), distinct.end()) - distinct.begin();
+    stage_cost const cost = moesaic::describe<layer_type>(ctx, {.tokens = tokens, .active_experts = static_cast<double>(active)}).total();
+    shares.push_back(std::max(cost.weight_bytes / reads.back(), cost.operations / peaks.back()) / took);
+    rates.push_back(cost.operations / took / 1e9);
+    bytes.push_back(cost.weight_bytes / took / 1e9);
   }
   // The result is checked in the same binary: each token alone must have the same bits.
-  for (std::int64_t t = 0; t < std::min<std::int64_t>(tokens, 4); ++t) {
-    moesaic::matrix_view<float> const one(xs.row(t), 1, config.hidden), out(again.get(), 1, config.hidden);
-    if (!moesaic::forward<layer>(l.ctx, one, l.weights, out, workspace.memory()) ||
+  for (std::int64_t t = 0; t < std::min<std::int64_t>(tokens, 3); ++t) {
+    matrix_view<float> const one(xs.row(t), 1, config.hidden), out(again.as<float>(), 1, config.hidden);
+    forward_extras<float> own;
+    own.choice = {ids.data() + t * config.top_k, choice_weights.data(), 1, config.top_k};
+    own.given = given_choice::ids;
+    if (!moesaic::forward<layer_type>(ctx, one, weights, out, workspace.memory(), own) ||
         !std::equal(out.row(0), out.row(0) + config.hidden, ys.row(t)) || !std::isfinite(out(0, 0)))
       state.SkipWithError("a token alone gave other bits than in its batch");
   }
-  state.counters["read_GB/s"] = median(probes) / 1e9;
-  state.counters["share_of_read"] = median(shares);
-  state.counters["least"] = *std::min_element(shares.begin(), shares.end());
-  state.counters["most"] = *std::max_element(shares.begin(), shares.end());
-  state.counters["GFLOP/s"] = median(rates);
-  state.counters["fp32_peak"] = median(peaks) / 1e9;
-  state.counters["share_of_peak"] = median(of_peak);
+  auto& counters = state.counters;
+  counters["share_of_limit"] = machine::median(shares);
+  counters["least"] = *std::min_element(shares.begin(), shares.end());
+  counters["most"] = *std::max_element(shares.begin(), shares.end());
+  counters["weights_GB/s"] = machine::median(bytes);
+  counters["read_GB/s"] = machine::median(reads) / 1e9;
+  counters["GFLOP/s"] = machine::median(rates);
+  counters["peak_GFLOP/s"] = machine::median(peaks) / 1e9;
+  for (int p = 0; p < times::phases; ++p) counters[phase_names[p]] = machine::median(phase[p]);
 }
-BENCHMARK(forward)->Arg(1)->Arg(8)->Arg(64)->Arg(256)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
+
+constexpr std::int64_t token_counts[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 2048};
+
+template <class E>
+void add(char const* name, bench& b, std::vector<std::pair<char const*, double>>& peaks) {
+  peaks.emplace_back(name, E::peak(b.threads));
+  auto* const r = benchmark::RegisterBenchmark(name, [&b](benchmark::State& s) { forward<E>(s, b); });
+  r->UseManualTime()->Unit(benchmark::kMillisecond)->ArgName("T");
+  for (std::int64_t const t : token_counts) r->Arg(t);
+  r->Iterations(9);
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  Kokkos::ScopeGuard const guard(Kokkos::InitializationSettings().set_disable_warnings(true));
   benchmark::Initialize(&argc, argv);
-  std::printf("DeepSeek-V3 layer with %d of its 256 experts, %d threads\n", experts, Kokkos::DefaultHostExecutionSpace().concurrency());
+  int threads = static_cast<int>(std::thread::hardware_concurrency());
+  for (int i = 1; i < argc; ++i)
+    if (std::strncmp(argv[i], "--threads=", 10) == 0) threads = std::atoi(argv[i] + 10);
+  bench b(threads);
+  double const read = b.read_bandwidth(), copy = [&] {
+    machine::buffer m(std::size_t{768} << 20);
+    std::memset(m.as(), 1, m.bytes());
+    return machine::copy_bandwidth(b.threads, m.as(), m.bytes());
+  }();
+  std::vector<std::pair<char const*, double>> peaks;
+  add<fp32_engine>("fp32_exact", b, peaks);
+#if defined(__AVX512FP16__) || defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC)
+  add<fp16_engine>("fp16_chunked", b, peaks);
+#endif
+#if defined(__AVX512BF16__) && defined(__AVX512BW__)
+  add<bf16_engine>("bf16_dot", b, peaks);
+#endif
+  std::printf("machine      %s; %d threads, core to core %.0f ns\n", machine::processor().c_str(), threads, machine::core_to_core_ns());
+  std::printf("compiled by  %s, %d fp32 lanes\n", __VERSION__, cpu::detail::lanes);
+  std::printf("memory       read %.1f GB/s, copy %.1f GB/s (read + written)\n", read / 1e9, copy / 1e9);
+  for (auto const& [name, rate] : peaks) std::printf("%-12s %.0f GFLOP/s in registers\n", name, rate / 1e9);
+  std::printf("model        DeepSeek-V3 layer, hidden %d, inter %d, top %d of %d experts and a shared one, E4M3 128x128\n", config.hidden,
+              config.inter, config.top_k, config.experts);
+  if (b.home.stored < config.experts)
+    std::printf("memory is short: tokens go to the first %d experts only, so that less weight is read from T = 32 on\n", b.home.stored);
+  std::printf("\nlimits, ms   %8s %12s", "T", "reading");
+  for (auto const& [name, rate] : peaks) std::printf(" %12s", name);
+  std::printf("\n");
+  for (std::int64_t const t : token_counts) {
+    double const missed = std::pow(1.0 - static_cast<double>(config.top_k) / b.home.stored, static_cast<double>(t));
+    stage_cost const cost =
+        moesaic::describe(config, layer_policy{}, {.tokens = t, .active_experts = b.home.stored * (1.0 - missed)}).total();
+    std::printf("             %8lld %12.1f", static_cast<long long>(t), cost.weight_bytes / read * 1e3);
+    for (auto const& [name, rate] : peaks) std::printf(" %12.1f", cost.operations / rate * 1e3);
+    std::printf("\n");
+  }
+  std::printf("\n");
+  std::fflush(stdout);
   benchmark::RunSpecifiedBenchmarks();
 }

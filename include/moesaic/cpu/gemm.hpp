@@ -81,7 +81,8 @@ struct panel {
 /// What a tile does beside multiplying: decode groups of the next block, and ask memory for the one behind it, a cache line for each group.
 template <class Engine, int T, class Code>
 struct lookahead {
-  Code const* code[T];
+  Code const* code;
+  std::int64_t strip_size;
   panel<Engine, T>* into;
   int groups;
   char const* ahead[2];
@@ -102,7 +103,7 @@ void add_panel(panel<Engine, T> const& from, typename Engine::element const (*a)
           (R * scale_block * static_cast<int>(sizeof(typename Engine::element)) / 64 + block_groups - 1) / block_groups;
       for (int l = 0; l < row_lines; ++l) __builtin_prefetch(next.rows + (g * row_lines + l) * 64, 0, 3);
       if (g < next.groups)
-        for (int t = 0; t < T; ++t) Engine::load(next.code[t] + g * group_elements, next.into->at[g][t]);
+        for (int t = 0; t < T; ++t) Engine::load(next.code + t * next.strip_size + g * group_elements, next.into->at[g][t]);
 #pragma GCC unroll 4
       for (int s = 0; s < Engine::steps; ++s)
 #pragma GCC unroll 16
@@ -250,51 +251,56 @@ MOESAIC_INLINE bool with_rows(int rows, F const& f) {
   }
 }
 
-/// out[r][0 … 16 T) for up to panel_rows rows. While the first rows are multiplied with a block, the next one is decoded: the one keeps the
-/// multipliers busy, the other the stores.
+/// out[r][(s − s0) · 16 …) for up to panel_rows rows and the strips [s0, s1), T at a time: a multiple of T. While the first rows are
+/// multiplied with a block, the next one is decoded: the one keeps the multipliers busy, the other the stores.
 template <tune::cpu_gemm_policy Policy, int T, class Engine, class Rows, weight_format F>
-void multiply_panel(int rows, strip_job<Engine, Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out, int stride) {
+void multiply_panel(int rows, strip_job<Engine, Rows, F> const& job, std::int64_t s0, std::int64_t s1, float* out, int stride) {
   using code = weight_code_t<F>;
-  std::int64_t const all = job.w.groups(), blocks = ceil_div(job.w.k, scale_block);
+  std::int64_t const strip_size = job.w.groups() * group_elements, blocks = ceil_div(job.w.k, scale_block);
+  // Codes of block b of strip s, or of as many blocks further on; null behind the last strip.
+  auto const codes_at = [&](std::int64_t s, std::int64_t b) -> code const* {
+    for (; b >= blocks; b -= blocks) s += T;
+    return s < s1 ? job.w.strip_codes(job.expert, s) + b * block_groups * group_elements : nullptr;
+  };
+  auto const decode = [&](code const* from, int g0, int g1, panel<Engine, T>& to) {
+    for (int g = g0; g < g1; ++g)
+      for (int t = 0; t < T; ++t) Engine::load(from + t * strip_size + g * group_elements, to.at[g][t]);
+  };
   panel<Engine, T> decoded[2];
+  int current = 0;
+  decode(codes_at(s0, 0), 0, job.groups(0), decoded[current]);
   alignas(64) typename Engine::element buffer[Policy.panel_rows][scale_block];
   float scale[Policy.panel_rows];
   vec total[Policy.panel_rows][T][Engine::totals];
-  for (int r = 0; r < rows; ++r)
-    for (int t = 0; t < T; ++t)
-      for (int i = 0; i < Engine::totals; ++i) total[r][t][i] = vec{};
-  for (int t = 0; t < T; ++t)
-    for (int g = 0; g < job.groups(0); ++g) Engine::load(job.w.strip_codes(job.expert, s + t) + g * group_elements, decoded[0].at[g][t]);
-  for (std::int64_t b = 0; b < blocks; ++b) {
-    code const* const at = job.w.strip_codes(job.expert, s) + b * block_groups * group_elements;
-    lookahead<Engine, T, code> look{{}, &decoded[(b + 1) % 2], b + 1 < blocks ? job.groups(b + 1) : 0, {}, nullptr};
-    char const* ahead[T];
-    for (int t = 0; t < T; ++t) {
-      look.code[t] = at + (t * all + block_groups) * group_elements;
-      std::int64_t const wanted = (b + 2) * block_groups;
-      ahead[t] = reinterpret_cast<char const*>(wanted < all ? look.code[t] + block_groups * group_elements
-                                                            : next + (t * all + wanted - all) * group_elements);
-    }
-    block_of<Engine> const a = job.gather(rows, b, job.weight_scale(s, b), buffer, scale);
-    // Tiles of nearly equal height: a last tile of one row would wait for its own sums. Each asks for a part of the block after the next,
-    // at the pace of the sums: asking for all of it at once would wait for memory.
-    int const tiles = (rows + Policy.panel_tile - 1) / Policy.panel_tile;
-    for (int i = 0; i < tiles; ++i) {
-      int const row = rows * i / tiles;
-      // T · lines streams over all tiles
-      constexpr int streams = T * static_cast<int>(sizeof(code));
-      for (int h = 0; h < 2; ++h) {
-        int const q = (2 * i + h) * streams / (2 * tiles) % streams;
-        look.ahead[h] = ahead[q % T] + q / T * (64 * block_groups);
+  for (std::int64_t s = s0; s < s1; s += T) {
+    for (int r = 0; r < rows; ++r)
+      for (int t = 0; t < T; ++t)
+        for (int i = 0; i < Engine::totals; ++i) total[r][t][i] = vec{};
+    for (std::int64_t b = 0; b < blocks; ++b, current = 1 - current) {
+      code const *const here = codes_at(s, b), *const next = codes_at(s, b + 1), *const wanted = codes_at(s, b + 2);
+      int const groups = job.groups(b), next_groups = next == nullptr ? 0 : job.groups(b + 1 < blocks ? b + 1 : 0);
+      block_of<Engine> const a = job.gather(rows, b, job.weight_scale(s, b), buffer, scale);
+      // Tiles of nearly equal height: a last tile of one row would wait for its own sums. Each asks for a part of the block after the next,
+      // at the pace of the sums: asking for all of it at once would wait for memory.
+      int const tiles = (rows + Policy.panel_tile - 1) / Policy.panel_tile;
+      for (int i = 0; i < tiles; ++i) {
+        int const row = rows * i / tiles;
+        lookahead<Engine, T, code> look{next, strip_size, &decoded[1 - current], i == 0 ? next_groups : 0, {}, nullptr};
+        constexpr int streams = T * static_cast<int>(sizeof(code));  // of a line for each group, shared out over the tiles
+        for (int h = 0; h < 2; ++h) {
+          int const q = (2 * i + h) * streams / (2 * tiles) % streams;
+          look.ahead[h] =
+              reinterpret_cast<char const*>((wanted != nullptr ? wanted : here) + q % T * strip_size) + q / T * (64 * block_groups);
+        }
+        look.rows = reinterpret_cast<char const*>(is_blocked<Rows> ? job.next_rows(b + 1 < blocks ? b + 1 : 0) + row : a + row);
+        with_rows<Policy.panel_tile>(rows * (i + 1) / tiles - row, [&](auto r) {
+          add_panel<Engine, decltype(r)::value, T>(decoded[current], a + row, scale + row, groups, look, total + row);
+        });
       }
-      look.rows = reinterpret_cast<char const*>(is_blocked<Rows> ? job.next_rows(b + 1 < blocks ? b + 1 : 0) + row : a + row);
-      with_rows<Policy.panel_tile>(rows * (i + 1) / tiles - row, [&](auto r) {
-        add_panel<Engine, decltype(r)::value, T>(decoded[b % 2], a + row, scale + row, job.groups(b), look, total + row);
-      });
-      look.groups = 0;
+      if (groups < next_groups) decode(next, groups, next_groups, decoded[1 - current]);
     }
+    finish<Engine, T>(rows, total, out + (s - s0) * strip, stride);
   }
-  finish<Engine, T>(rows, total, out, stride);
 }
 
 /// out[r][(s − s0) · 16 …) for the strips [s0, s1), at most eight, of expert e and the rows [first_row, first_row + rows).
@@ -305,20 +311,24 @@ void multiply_strips(int rows, gemm_input<Rows> const& a, packed_matrices<F> con
   std::int64_t source[Policy.panel_rows];
   for (int r = 0; r < rows; ++r) source[r] = a.source(first_row + r);
   strip_job<Engine, Rows, F> const job{a.rows, source, w, e};
-  // Behind the last strip there may be no memory to ask for: then this strip's again.
-  auto const next = [&](std::int64_t s, int strips) { return w.strip_codes(e, s + 2 * strips <= w.strips() ? s + strips : s); };
   auto const skinny = [&](auto r) {
     constexpr int R = decltype(r)::value;
-    for_each_strips<strips_for<Engine>(Policy.skinny_sums, R)>(s0, s1, [&](auto t, std::int64_t s) {
+    constexpr int side_by_side = strips_for<Engine>(Policy.skinny_sums, R);
+    // Nobody has asked for the beginning of this item.
+    for (int t = 0; t < side_by_side && s0 + t < s1; ++t)
+      for (std::size_t line = 0; line < Policy.prefetch_groups * sizeof(weight_code_t<F>); ++line)
+        __builtin_prefetch(reinterpret_cast<char const*>(w.strip_codes(e, s0 + t)) + line * 64, 0, 3);
+    for_each_strips<side_by_side>(s0, s1, [&](auto t, std::int64_t s) {
       constexpr int T = decltype(t)::value;
-      multiply_skinny<Policy, R, T>(job, s, next(s, T), out[0] + (s - s0) * strip, scale_block);
+      auto const* const next = w.strip_codes(e, s + 2 * T <= s1 ? s + T : s);
+      multiply_skinny<Policy, R, T>(job, s, next, out[0] + (s - s0) * strip, scale_block);
     });
   };
   if (with_rows<Policy.skinny_rows>(rows, skinny)) return;
-  for_each_strips<strips_for<Engine>(Policy.panel_sums, Policy.panel_tile)>(s0, s1, [&](auto t, std::int64_t s) {
-    constexpr int T = decltype(t)::value;
-    multiply_panel<Policy, T>(rows, job, s, next(s, T), out[0] + (s - s0) * strip, scale_block);
-  });
+  constexpr int side_by_side = strips_for<Engine>(Policy.panel_sums, Policy.panel_tile);
+  std::int64_t const whole = s0 + (s1 - s0) / side_by_side * side_by_side;
+  if (whole > s0) multiply_panel<Policy, side_by_side>(rows, job, s0, whole, out[0], scale_block);
+  if (s1 > whole) multiply_panel<Policy, 1>(rows, job, whole, s1, out[0] + (whole - s0) * strip, scale_block);
 }
 
 /// One item of work for each expert and 128 weight rows (8 strips, one row of the scale grid): f(expert, first strip, end of strips, first

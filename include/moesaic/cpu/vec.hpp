@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include <moesaic/cpu/pack.hpp>
 #include <moesaic/tune/cpu_gemm.hpp>
@@ -75,10 +76,15 @@ MOESAIC_INLINE void narrow(vec x, std::uint16_t* to) {
 #define MOESAIC_HAS_HALVES 0
 #endif
 
+template <int... I>
+MOESAIC_INLINE vec add_neighbours(vec a, vec b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, (2 * I)...) + __builtin_shufflevector(a, b, (2 * I + 1)...);
+}
+
 /// out[0 … 16) = the sums of neighbours.
 MOESAIC_INLINE void add_pairs(vec const* total, float* out) {
-  float const* const t = reinterpret_cast<float const*>(total);
-  for (int n = 0; n < strip; ++n) out[n] = t[2 * n] + t[2 * n + 1];
+  for (int i = 0; i < strip / lanes; ++i)
+    reinterpret_cast<vec*>(out)[i] = add_neighbours(total[2 * i], total[2 * i + 1], std::make_integer_sequence<int, lanes>());
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI::cpu::detail

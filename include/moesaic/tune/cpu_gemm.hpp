@@ -69,7 +69,7 @@ struct native {
     bool const wide = native_registers == cpu_registers::avx512_32x16;
     switch (e) {
       // Emerald Rapids, measured (docs/cpu.md).
-      case cpu_engine::fp16_chunked: return wide ? cpu_gemm_policy{e, 6, 24, 8, 24, 48, 16} : cpu_gemm_policy{e, 2, 16, 4, 16, 48, 16};
+      case cpu_engine::fp16_chunked: return wide ? cpu_gemm_policy{e, 6, 24, 14, 28, 48, 16} : cpu_gemm_policy{e, 2, 16, 4, 16, 48, 16};
       // Zen 5: what prototypes there found best (2 KB ahead; 1 KB is harmful). Not measured with these kernels.
       case cpu_engine::bf16_dot: return {e, 6, 24, 12, 24, 48, 32};
       // Tiles of 16 rows and 16 weight rows: never run.
@@ -77,7 +77,7 @@ struct native {
       case cpu_engine::fp32_exact: break;
     }
     // Emerald Rapids, measured; the others are what fits their registers.
-    if (wide) return {e, 6, 24, 12, 24, 48, 16};
+    if (wide) return {e, 6, 24, 14, 28, 48, 16};
     if (native_registers == cpu_registers::avx2_16x8) return {e, 2, 8, 2, 8, 48, 16};
     return {e, 1, 8, 1, 8, 48, 16};
   }
