@@ -1,7 +1,9 @@
-// The packed layout: what pack copies where.
+// The packed layout: what pack copies, and what pack_in_place makes of rows where they lie.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <string>
 
 #include "packed.hpp"
 
@@ -65,6 +67,16 @@ std::vector<unsigned char> packed_by_definition(weight_matrices<F> const& from) 
   return to;
 }
 
+/// The last item first, to have another order than serial_pool.
+struct backward_pool {
+  std::int64_t items = 0;
+  template <class F>
+  void parallel_for(std::int64_t n, F const& f) {
+    items = n;
+    while (n-- > 0) f(n);
+  }
+};
+
 template <weight_format F>
 struct format {
   static constexpr weight_format value = F;
@@ -98,6 +110,102 @@ TYPED_TEST(cpu_pack_format, puts_every_element_in_its_place_whatever_the_shape) 
         else
           ASSERT_TRUE(scales.untouched());
       }
+}
+
+TYPED_TEST(cpu_pack_format, takes_experts_one_by_one) {
+  constexpr weight_format F = TypeParam::value;
+  using code = weight_code_t<F>;
+  constexpr std::int64_t n = 130, k = 140, grid = 4;
+  random_bytes from(3 * n * k * sizeof(code), 5), grids(3 * grid * 4, 6);
+  cpu::packed_matrices<F> to{3, n, k};
+  random_bytes codes(to.code_bytes(), 7), scales(to.scale_bytes(), 8);
+  to.codes = codes.as<code>();
+  if (F == fp8) to.scales = scales.as<float>();
+  cpu::serial_pool threads;
+  for (int const e : {2, 0, 1}) {
+    weight_matrices<F> const one{1, n, k, {from.as<code>() + e * n * k}, {grids.as<float>() + e * grid}};
+    cpu::pack(threads, one, to.expert(e));
+  }
+  EXPECT_EQ(codes.bytes(), packed_by_definition(weight_matrices<F>{3, n, k, {from.as<code>(), n * k}}));
+  if constexpr (F == fp8) {
+    EXPECT_EQ(std::memcmp(to.scales, grids.data(), grids.size()), 0);
+  }
+}
+
+TYPED_TEST(cpu_pack_format, packs_in_place_what_it_packs_elsewhere) {
+  constexpr weight_format F = TypeParam::value;
+  using code = weight_code_t<F>;
+  for (std::int64_t const n : {16, 48, 144})
+    for (std::int64_t const k : {4, 12, 16, 60, 64, 68, 128, 196}) {
+      cpu::packed_matrices<F> const shape{3, n, k};
+      std::int64_t const strips = 3 * n / 16;
+      auto const strip_bytes = static_cast<std::int64_t>(shape.strip_bytes());
+      ASSERT_EQ(shape.code_bytes(), static_cast<std::size_t>(3 * n * k) * sizeof(code));
+      for (std::int64_t const scratch_bytes : {strip_bytes, 2 * strip_bytes - 1, 2 * strip_bytes, 7 * strip_bytes, 40 * strip_bytes}) {
+        random_bytes codes(shape.code_bytes(), 9), scratch(static_cast<std::size_t>(scratch_bytes), 10);
+        std::vector<unsigned char> const right = packed_by_definition(weight_matrices<F>{3, n, k, {codes.as<code>(), n * k}});
+        cpu::packed_matrices<F> const matrices{3, n, k, codes.as<code>()};
+        backward_pool threads;
+        status const s = cpu::pack_in_place(threads, matrices, {scratch.data(), scratch.size()});
+        ASSERT_TRUE(s) << describe(s).c_str();
+        ASSERT_EQ(codes.bytes(), right) << n << " x " << k << " through " << scratch_bytes << " bytes";
+        ASSERT_TRUE(codes.surroundings_untouched() && scratch.surroundings_untouched()) << n << " x " << k;
+        ASSERT_EQ(threads.items, std::min(strips, scratch_bytes / strip_bytes)) << "each item has a strip of scratch to itself";
+      }
+    }
+}
+
+TEST(cpu_pack, in_place_names_a_wrong_argument_and_writes_nothing) {
+  struct call {
+    cpu::packed_matrices<fp8> matrices;
+    memory scratch;
+    status operator()() const {
+      cpu::serial_pool threads;
+      return cpu::pack_in_place(threads, matrices, scratch);
+    }
+  };
+  struct wrong {
+    void (*spoil)(call&);
+    std::string says;
+  };
+  random_bytes codes(2 * 32 * 72, 11), scratch(16 * 72, 12);
+  call const right{{2, 32, 72, codes.as<std::uint8_t>()}, {scratch.data(), 16 * 72}};
+  auto const said = [](call const& c) { return std::string(describe(c()).c_str()); };
+  for (wrong const& way : {
+           wrong{[](call& c) { c.matrices.experts = -1; }, "matrices.experts is -1, expected at least 0"},
+           wrong{[](call& c) { c.matrices.n = -16; }, "matrices.n is -16, expected at least 0"},
+           wrong{[](call& c) { c.matrices.n = 31; }, "matrices.n is 31, expected 32"},
+           wrong{[](call& c) { c.matrices.n = 24; }, "matrices.n is 24, expected 32"},
+           wrong{[](call& c) { c.matrices.k = -4; }, "matrices.k is -4, expected at least 0"},
+           wrong{[](call& c) { c.matrices.k = 70; }, "matrices.k is 70, expected 72"},
+           wrong{[](call& c) { c.matrices.k = 76; }, "scratch holds 1152 bytes, needed are 1216"},
+           wrong{[](call& c) { c.matrices.codes = nullptr; }, "matrices.codes is null"},
+           wrong{[](call& c) { c.matrices.codes += 16; }, "matrices.codes is 16 bytes past a multiple of 64"},
+           wrong{[](call& c) { c.scratch.bytes = 1151; }, "scratch holds 1151 bytes, needed are 1152"},
+           wrong{[](call& c) { c.scratch = {}; }, "scratch holds 0 bytes, needed are 1152"},
+           wrong{[](call& c) { c.scratch.data = nullptr; }, "scratch.data is null"},
+           wrong{[](call& c) { c.scratch.data = static_cast<std::byte*>(c.scratch.data) + 32; },
+                 "scratch.data is 32 bytes past a multiple of 64"},
+           wrong{[](call& c) {
+                   c = {{0, 32, 72}, {}};
+                 },
+                 "ok"},  // nothing to pack needs no memory
+           wrong{[](call& c) {
+                   c = {{2, 0, 72}, {}};
+                 },
+                 "ok"},
+           wrong{[](call& c) {
+                   c = {{2, 32, 0}, {}};
+                 },
+                 "ok"},
+       }) {
+    call c = right;
+    way.spoil(c);
+    EXPECT_EQ(said(c), way.says);
+    EXPECT_TRUE(codes.untouched() && scratch.untouched()) << way.says;
+  }
+  EXPECT_EQ(said(right), "ok");
+  EXPECT_FALSE(codes.untouched());
 }
 
 }  // namespace

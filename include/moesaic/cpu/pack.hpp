@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include <moesaic/config/weights.hpp>
+#include <moesaic/core/status.hpp>
 #include <moesaic/core/views.hpp>
 #include <moesaic/cpu/pool.hpp>
 
@@ -49,6 +50,9 @@ struct packed_matrices {
 
   weight_code_t<F>* strip_codes(std::int64_t e, std::int64_t s) const { return codes + (e * strips() + s) * groups() * group_elements; }
   float* grid_row(std::int64_t e, std::int64_t r) const { return scales + (e * grid_rows() + r) * grid_cols(); }
+
+  /// Expert e alone: where experts arrive one by one, each is packed as it comes.
+  packed_matrices expert(std::int64_t e) const { return {1, n, k, strip_codes(e, 0), scales != nullptr ? grid_row(e, 0) : nullptr}; }
 
   std::size_t strip_bytes() const { return static_cast<std::size_t>(groups() * group_elements) * sizeof(weight_code_t<F>); }
   std::size_t code_bytes() const { return static_cast<std::size_t>(experts * strips()) * strip_bytes(); }
@@ -106,6 +110,24 @@ void pack_rows(weight_code_t<F> const* from, std::int64_t stride, int rows, std:
   }
 }
 
+template <weight_format F>
+status check_in_place(packed_matrices<F> const& m, memory const& scratch) {
+  if (m.experts < 0) return {errc::too_small, "matrices", "experts", m.experts, 0};
+  if (m.n < 0) return {errc::too_small, "matrices", "n", m.n, 0};
+  if (m.k < 0) return {errc::too_small, "matrices", "k", m.k, 0};
+  if (m.n % strip != 0) return {errc::shape_mismatch, "matrices", "n", m.n, align_up(m.n, strip)};
+  if (m.k % group_columns != 0) return {errc::shape_mismatch, "matrices", "k", m.k, align_up(m.k, group_columns)};
+  if (m.code_bytes() == 0) return {};
+  auto const off = [](void const* p) { return static_cast<long long>(reinterpret_cast<std::uintptr_t>(p) % 64); };
+  if (m.codes == nullptr) return {errc::null_argument, "matrices", "codes", 0, 0};
+  if (off(m.codes) != 0) return {errc::misaligned, "matrices", "codes", off(m.codes), 64};
+  if (scratch.bytes < m.strip_bytes())
+    return {errc::memory_too_small, "scratch", "", static_cast<long long>(scratch.bytes), static_cast<long long>(m.strip_bytes())};
+  if (scratch.data == nullptr) return {errc::null_argument, "scratch", "data", 0, 0};
+  if (off(scratch.data) != 0) return {errc::misaligned, "scratch", "data", off(scratch.data), 64};
+  return {};
+}
+
 }  // namespace detail
 
 /// Copies strip s of expert e.
@@ -126,6 +148,30 @@ template <weight_format F, pool P>
 void pack(P& threads, weight_matrices<F> const& from, packed_matrices<F> const& to) {
   std::int64_t const strips = to.strips();
   threads.parallel_for(from.experts * strips, [&](std::int64_t i) { pack_strip(from, to, i / strips, i % strips); });
+}
+
+/// Packs where the rows lie, so that no second copy is ever held: a strip is no larger than its 16 rows. At the call `matrices.codes` holds
+/// row-major codes [experts][n][k] without gaps, where n is a multiple of 16 and k of 4, 64-byte aligned; afterwards `matrices` can be
+/// multiplied by. `matrices.scales` is neither read nor written: a checkpoint's grids are what is wanted there.
+///
+/// `scratch`: 64-byte aligned, outside of `matrices`; matrices.strip_bytes() for each item that the pool is given, which take equal shares
+/// of the strips. So as many as there are threads, or some more where threads are not equally fast; at least one.
+template <weight_format F, pool P>
+status pack_in_place(P& threads, packed_matrices<F> const& matrices, memory scratch) {
+  if (status const s = detail::check_in_place(matrices, scratch); !s) return s;
+  std::int64_t const strips = matrices.experts * matrices.strips();
+  std::size_t const bytes = matrices.strip_bytes();
+  if (strips == 0 || bytes == 0) return {};
+  std::int64_t const homes = static_cast<std::int64_t>(scratch.bytes / bytes), pieces = homes < strips ? homes : strips;
+  threads.parallel_for(pieces, [&](std::int64_t p) {
+    auto* const rows = reinterpret_cast<weight_code_t<F>*>(static_cast<std::byte*>(scratch.data) + p * static_cast<std::int64_t>(bytes));
+    for (std::int64_t s = strips * p / pieces; s < strips * (p + 1) / pieces; ++s) {
+      weight_code_t<F>* const home = matrices.strip_codes(0, s);
+      std::memcpy(static_cast<void*>(rows), home, bytes);
+      detail::pack_rows<F>(rows, matrices.k, strip, matrices.k, home);
+    }
+  });
+  return {};
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI::cpu
