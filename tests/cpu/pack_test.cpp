@@ -44,6 +44,10 @@ class random_bytes {
     std::size_t const end = at_ + n_;
     return std::memcmp(all_.data(), before_.data(), at_) == 0 && std::memcmp(&all_[end], &before_[end], all_.size() - end) == 0;
   }
+  bool touched(std::int64_t from, std::int64_t n) const {
+    std::size_t const i = at_ + static_cast<std::size_t>(from);
+    return std::memcmp(&all_[i], &before_[i], static_cast<std::size_t>(n)) != 0;
+  }
   bool untouched() const { return all_ == before_; }
 
  private:
@@ -150,7 +154,9 @@ TYPED_TEST(cpu_pack_format, packs_in_place_what_it_packs_elsewhere) {
         ASSERT_TRUE(s) << describe(s).c_str();
         ASSERT_EQ(codes.bytes(), right) << n << " x " << k << " through " << scratch_bytes << " bytes";
         ASSERT_TRUE(codes.surroundings_untouched() && scratch.surroundings_untouched()) << n << " x " << k;
-        ASSERT_EQ(threads.items, std::min(strips, scratch_bytes / strip_bytes)) << "each item has a strip of scratch to itself";
+        ASSERT_EQ(threads.items, std::min(strips, scratch_bytes / strip_bytes));
+        for (std::int64_t i = 0; i < threads.items; ++i)
+          ASSERT_TRUE(scratch.touched(i * strip_bytes, strip_bytes)) << "each item has a strip of scratch to itself";
       }
     }
 }
