@@ -1,4 +1,4 @@
-// What is the CPU kernels' own: the packed layout, and what each engine decodes from it.
+// What is the CPU kernels' own: what each engine decodes from a packed group.
 #include <gtest/gtest.h>
 
 #include <moesaic/cpu/gemm.hpp>
@@ -78,16 +78,5 @@ TYPED_TEST(cpu_decode, gives_the_same_where_an_engine_has_set_flush_to_zero) {
   __asm__ volatile("msr fpcr, %0" ::"r"(before) : "memory");
 }
 #endif
-
-TEST(cpu_pack, strips_hold_16_rows_in_groups_of_four_columns_and_pad_with_zero) {
-  packed const p(2, 72, 42, 1);
-  for (int e = 0; e < 2; ++e)
-    for (std::int64_t r = 0; r < 80; ++r)
-      for (std::int64_t c = 0; c < 44; ++c) {
-        std::uint8_t const expected = r < 72 && c < 42 ? p.source.codes[e][r * 42 + c] : std::uint8_t{0};
-        std::uint8_t const* const group = p.to.strip_codes(e, r / 16) + c / 4 * 64;
-        ASSERT_EQ(group[cpu::place_in_group<fp8>(static_cast<int>(r % 16), static_cast<int>(c % 4))], expected) << r << ", " << c;
-      }
-}
 
 }  // namespace

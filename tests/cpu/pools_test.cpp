@@ -1,8 +1,10 @@
 // Pools: each item is done once, what items wrote is seen, and the layer has the same bits on all of them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <moesaic/cpu/thread_pool.hpp>
 #include <string>
 #include <thread>
@@ -78,6 +80,50 @@ TEST(thread_pool, gives_forward_the_bits_of_one_thread) {
   for (int const threads : {1, 2, 3, 7}) {
     cpu::thread_pool pool(threads);
     EXPECT_EQ(tiny::forward_bits(cpu::on(pool), w), right) << threads << " threads";
+  }
+}
+
+// [in_place]
+/// w.codes and w.scales: memory for all experts. `read` puts an expert's codes and scales there, say with pread.
+template <class Pool, class Read>
+status load(Pool& threads, cpu::packed_matrices<weight_format::e4m3_128x128> const& w, memory scratch, Read const& read) {
+  for (int e = 0; e < w.experts; ++e) {
+    read(e, w.expert(e).codes, w.expert(e).scales);
+    if (status const s = cpu::pack_in_place(threads, w.expert(e), scratch); !s) return s;
+  }
+  return {};
+}
+// [in_place]
+
+TEST(thread_pool, packs_a_layer_in_place_and_matrix_by_matrix_into_the_bits_of_prepare) {
+  using tiny::c, tiny::layer;
+  tiny::weights const w;
+  cpu::serial_pool serial;
+  std::vector<std::uint32_t> const right = tiny::forward_bits(cpu::on(serial), w);
+  for (int const threads : {1, 3}) {
+    cpu::thread_pool pool(threads);
+    cpu::on const ctx(pool);
+    prepared_weights<std::remove_const_t<decltype(ctx)>, layer> mine;
+    std::vector<std::unique_ptr<tiny::bytes>> home;
+    auto const take = [&](std::size_t n) { return home.emplace_back(std::make_unique<tiny::bytes>(n))->memory(); };
+    auto const prepared = [&](auto const& from, auto& to) { return bool(prepare(ctx, from, take(prepared_bytes(ctx, from)), to)); };
+    auto const loaded = [&](auto const& from, auto& to) {
+      to = {from.experts, from.n, from.k};
+      to.codes = static_cast<std::uint8_t*>(take(to.code_bytes()).data);
+      to.scales = static_cast<float*>(take(to.scale_bytes()).data);
+      return bool(
+          load(pool, to, take(to.strip_bytes() * static_cast<std::size_t>(threads)), [&](int e, std::uint8_t* codes, float* scales) {
+            std::copy_n(from.codes[e], from.n * from.k, codes);
+            std::copy_n(from.scales[e], to.grid_rows() * to.grid_cols(), scales);
+          }));
+    };
+    ASSERT_TRUE(loaded(w.all.gate, mine.gate) && loaded(w.all.up, mine.up) && loaded(w.all.down, mine.down));
+    ASSERT_TRUE(prepared(w.all.router, mine.router) && prepared(w.all.shared_gate, mine.shared_gate) &&
+                prepared(w.all.shared_up, mine.shared_up) && prepared(w.all.shared_down, mine.shared_down));
+    mine.bias = w.all.bias;
+    tiny::pass const p(ctx);
+    ASSERT_TRUE(p.run_prepared(ctx, w, mine));
+    EXPECT_EQ(p.y_bits(), right) << threads << " threads";
   }
 }
 

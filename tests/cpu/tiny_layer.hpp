@@ -81,6 +81,10 @@ class pass {
   moesaic::status run(B const& ctx, weights const& w) const {
     moesaic::prepared_weights<B, layer> mine;
     if (moesaic::status const s = moesaic::prepare<layer>(ctx, w.all, packed_.memory(), mine); !s) return s;
+    return run_prepared(ctx, w, mine);
+  }
+  template <class B>
+  moesaic::status run_prepared(B const& ctx, weights const& w, moesaic::prepared_weights<B, layer> const& mine) const {
     return moesaic::forward<layer>(ctx, w.x(), mine, moesaic::matrix_view(y_.as<float>(), tokens, c.hidden), workspace_.memory());
   }
   std::vector<std::uint32_t> y_bits() const {
