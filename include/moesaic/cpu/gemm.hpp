@@ -189,14 +189,14 @@ struct strip_job {
 
 /// out[r][0 … 16 T) from the sums of `rows` rows and T strips.
 template <class Engine, int T>
-MOESAIC_INLINE void finish(int rows, vec const (*total)[T][Engine::totals], float* out, int stride) {
+MOESAIC_INLINE void finish(int rows, vec const (*total)[T][Engine::totals], float* out, std::int64_t stride) {
   for (int r = 0; r < rows; ++r)
     for (int t = 0; t < T; ++t) Engine::finish(total[r][t], out + r * stride + t * strip);
 }
 
 /// out[r][0 … 16 T) for R rows and strips s … s + T − 1; `next`: the strip that will be read after strip s + T − 1.
 template <tune::cpu_gemm_policy Policy, int R, int T, class Engine, class Rows, weight_format F>
-void multiply_skinny(strip_job<Engine, Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out, int stride) {
+void multiply_skinny(strip_job<Engine, Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out, std::int64_t stride) {
   constexpr std::int64_t ahead = Policy.prefetch_groups;
   constexpr int unit = Engine::chunk < prefetch_unit ? Engine::chunk : prefetch_unit;
   std::int64_t const all = job.w.groups();
@@ -254,7 +254,7 @@ MOESAIC_INLINE bool with_rows(int rows, F const& f) {
 /// out[r][(s − s0) · 16 …) for up to panel_rows rows and the strips [s0, s1), T at a time: a multiple of T. While the first rows are
 /// multiplied with a block, the next one is decoded: the one keeps the multipliers busy, the other the stores.
 template <tune::cpu_gemm_policy Policy, int T, class Engine, class Rows, weight_format F>
-void multiply_panel(int rows, strip_job<Engine, Rows, F> const& job, std::int64_t s0, std::int64_t s1, float* out, int stride) {
+void multiply_panel(int rows, strip_job<Engine, Rows, F> const& job, std::int64_t s0, std::int64_t s1, float* out, std::int64_t stride) {
   using code = weight_code_t<F>;
   std::int64_t const strip_size = job.w.groups() * group_elements, blocks = ceil_div(job.w.k, scale_block);
   // Codes of block b of strip s, or of as many blocks further on; null behind the last strip.
@@ -303,10 +303,10 @@ void multiply_panel(int rows, strip_job<Engine, Rows, F> const& job, std::int64_
   }
 }
 
-/// out[r][(s − s0) · 16 …) for the strips [s0, s1), at most eight, of expert e and the rows [first_row, first_row + rows).
+/// out[r · stride + (s − s0) · 16 …) for the strips [s0, s1) of expert e and the rows [first_row, first_row + rows).
 template <tune::cpu_gemm_policy Policy, class Rows, weight_format F>
 void multiply_strips(int rows, gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int64_t e, std::int64_t s0, std::int64_t s1,
-                     std::int64_t first_row, float (*out)[scale_block]) {
+                     std::int64_t first_row, float* out, std::int64_t stride) {
   using Engine = decltype(engine_of<Policy, F>());
   std::int64_t source[Policy.panel_rows];
   for (int r = 0; r < rows; ++r) source[r] = a.source(first_row + r);
@@ -321,21 +321,23 @@ void multiply_strips(int rows, gemm_input<Rows> const& a, packed_matrices<F> con
     for_each_strips<side_by_side>(s0, s1, [&](auto t, std::int64_t s) {
       constexpr int T = decltype(t)::value;
       auto const* const next = w.strip_codes(e, s + 2 * T <= s1 ? s + T : s);
-      multiply_skinny<Policy, R, T>(job, s, next, out[0] + (s - s0) * strip, scale_block);
+      multiply_skinny<Policy, R, T>(job, s, next, out + (s - s0) * strip, stride);
     });
   };
   if (with_rows<Policy.skinny_rows>(rows, skinny)) return;
   constexpr int side_by_side = strips_for<Engine>(Policy.panel_sums, Policy.panel_tile);
   std::int64_t const whole = s0 + (s1 - s0) / side_by_side * side_by_side;
-  if (whole > s0) multiply_panel<Policy, side_by_side>(rows, job, s0, whole, out[0], scale_block);
-  if (s1 > whole) multiply_panel<Policy, 1>(rows, job, whole, s1, out[0] + (whole - s0) * strip, scale_block);
+  if (whole > s0) multiply_panel<Policy, side_by_side>(rows, job, s0, whole, out, stride);
+  if (s1 > whole) multiply_panel<Policy, 1>(rows, job, whole, s1, out + (whole - s0) * strip, stride);
 }
 
-/// One item of work for each expert and 128 weight rows (8 strips, one row of the scale grid): f(expert, first strip, end of strips, first
-/// row, rows), the rows in panels.
+/// Strips of a row of the scale grid.
+inline constexpr int grid_strips = scale_block / strip;
+
+/// One item of work for each expert and so many strips: f(expert, first strip, end of strips, first row, rows), the rows in panels.
 template <tune::cpu_gemm_policy Policy, weight_format F, class P, class Panel>
-void for_each_panel(P& threads, packed_matrices<F> const& w, std::int32_t const* expert_offsets, std::int64_t all_rows, Panel const& f) {
-  constexpr std::int64_t strips_per_item = scale_block / strip;
+void for_each_panel(P& threads, packed_matrices<F> const& w, std::int32_t const* expert_offsets, std::int64_t all_rows, int strips_per_item,
+                    Panel const& f) {
   std::int64_t const items = ceil_div(w.strips(), strips_per_item);
   threads.parallel_for(w.experts * items, [&](std::int64_t item) {
     std::int64_t const e = item / items;
@@ -362,14 +364,21 @@ void for_each_panel(P& threads, packed_matrices<F> const& w, std::int32_t const*
 template <tune::cpu_gemm_policy Policy, class Rows, weight_format F, pool P>
 void grouped_gemm(P& threads, gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int32_t const* expert_offsets,
                   matrix_view<float> out) {
-  detail::for_each_panel<Policy>(threads, w, expert_offsets, out.rows, [&](auto e, auto s0, auto s1, auto first, int rows) {
-    alignas(64) float c[Policy.panel_rows][scale_block];
-    detail::multiply_strips<Policy>(rows, a, w, e, s0, s1, first, c);
-    std::int64_t const n0 = s0 * strip;
-    std::int64_t const width = w.n - n0 < scale_block ? w.n - n0 : scale_block;
-    for (int r = 0; r < rows; ++r)
-      for (std::int64_t n = 0; n < width; ++n) out(first + r, n0 + n) = c[r][n];
-  });
+  // One matrix of few rows, a router's, is little work for many threads: small items. Many experts with many rows: large ones, since an
+  // item begins with weights that nobody has asked memory for.
+  int const strips_per_item = w.experts == 1 && out.rows <= 64   ? detail::grid_strips / 4
+                              : w.experts > 1 && out.rows >= 256 ? 4 * detail::grid_strips
+                                                                 : detail::grid_strips;
+  detail::for_each_panel<Policy>(
+      threads, w, expert_offsets, out.rows, strips_per_item, [&](auto e, auto s0, auto s1, auto first, int rows) {
+        std::int64_t const whole = s1 * strip <= w.n ? s1 : s1 - 1;
+        if (whole > s0) detail::multiply_strips<Policy>(rows, a, w, e, s0, whole, first, out.row(first) + s0 * strip, out.stride);
+        if (whole == s1) return;
+        alignas(64) float c[Policy.panel_rows][strip];  // the last strip is not all there
+        detail::multiply_strips<Policy>(rows, a, w, e, whole, s1, first, c[0], strip);
+        for (int r = 0; r < rows; ++r)
+          for (std::int64_t n = whole * strip; n < w.n; ++n) out(first + r, n) = c[r][n - whole * strip];
+      });
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI::cpu

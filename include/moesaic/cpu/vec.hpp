@@ -76,6 +76,9 @@ MOESAIC_INLINE void narrow(vec x, std::uint16_t* to) {
 #define MOESAIC_HAS_HALVES 0
 #endif
 
+/// A caller's rows are not as aligned as ours.
+MOESAIC_INLINE void store(vec x, float* to) { __builtin_memcpy(to, &x, sizeof x); }
+
 template <int... I>
 MOESAIC_INLINE vec add_neighbours(vec a, vec b, std::integer_sequence<int, I...>) {
   return __builtin_shufflevector(a, b, (2 * I)...) + __builtin_shufflevector(a, b, (2 * I + 1)...);
@@ -84,7 +87,7 @@ MOESAIC_INLINE vec add_neighbours(vec a, vec b, std::integer_sequence<int, I...>
 /// out[0 … 16) = the sums of neighbours.
 MOESAIC_INLINE void add_pairs(vec const* total, float* out) {
   for (int i = 0; i < strip / lanes; ++i)
-    reinterpret_cast<vec*>(out)[i] = add_neighbours(total[2 * i], total[2 * i + 1], std::make_integer_sequence<int, lanes>());
+    store(add_neighbours(total[2 * i], total[2 * i + 1], std::make_integer_sequence<int, lanes>()), out + i * lanes);
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI::cpu::detail

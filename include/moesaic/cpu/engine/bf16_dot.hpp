@@ -51,7 +51,7 @@ struct bf16_dot {
 
   MOESAIC_INLINE static void promote(vec const* s, vec scale, vec* total) { *total = *s * scale + *total; }
 
-  MOESAIC_INLINE static void finish(vec const* total, float* out) { *reinterpret_cast<vec*>(out) = *total; }
+  MOESAIC_INLINE static void finish(vec const* total, float* out) { store(*total, out); }
 
   MOESAIC_INLINE static void load(weight_code_t<F> const* code, halves* w) {
     if constexpr (F == weight_format::bf16) {

@@ -67,7 +67,7 @@ struct fp32_exact {
     if constexpr (pairs)
       add_pairs(total, out);
     else
-      for (int h = 0; h < totals / 2; ++h) reinterpret_cast<vec*>(out)[h] = total[h] + total[h + totals / 2];
+      for (int h = 0; h < totals / 2; ++h) store(total[h] + total[h + totals / 2], out + h * lanes);
   }
 
  private:
