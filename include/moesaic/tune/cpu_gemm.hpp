@@ -76,9 +76,9 @@ struct native {
       case cpu_engine::amx_bf16: return {e, 0, 0, 16, 16, 48, 16};
       case cpu_engine::fp32_exact: break;
     }
-    // Emerald Rapids, measured; the others are what fits their registers.
+    // Emerald Rapids, measured, as is its AVX2 build; the last is what fits the registers.
     if (wide) return {e, 6, 24, 14, 28, 48, 16};
-    if (native_registers == cpu_registers::avx2_16x8) return {e, 2, 8, 2, 8, 48, 16};
+    if (native_registers == cpu_registers::avx2_16x8) return {e, 2, 16, 3, 12, 48, 16};
     return {e, 1, 8, 1, 8, 48, 16};
   }
 };
