@@ -144,6 +144,13 @@ inline double core_to_core_ns() {
   return (now() - start) / (2.0 * rounds) * 1e9;
 }
 
+// --threads=N, or as many as there are processors.
+inline int threads_of(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i)
+    if (std::strncmp(argv[i], "--threads=", 10) == 0) return std::atoi(argv[i] + 10);
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
 inline std::string line_of(char const* file, std::string const& key) {
   std::ifstream in(file);
   for (std::string line; std::getline(in, line);)

@@ -256,9 +256,7 @@ void add(char const* name, bench& b, std::vector<std::pair<char const*, double>>
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  int threads = static_cast<int>(std::thread::hardware_concurrency());
-  for (int i = 1; i < argc; ++i)
-    if (std::strncmp(argv[i], "--threads=", 10) == 0) threads = std::atoi(argv[i] + 10);
+  int const threads = machine::threads_of(argc, argv);
   bench b(threads);
   double const read = b.read_bandwidth(), copy = [&] {
     machine::buffer m(std::size_t{768} << 20);
