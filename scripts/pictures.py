@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Draws docs/rooms.svg and docs/dataflow.svg. Standard library only.
+"""Draws docs/rooms.svg, dataflow.svg, cpu_layout.svg and cpu_roofline.svg. Standard library only.
 
 scripts/pictures.py [FOLDER]    FOLDER: where they go, docs/ unless told. The rooms and doors come from tests/rooms/check.sh, which enforces them.
 """
+import math
 import pathlib
 import re
 import sys
@@ -44,6 +45,18 @@ class picture:
         path = "M" + " L".join(f"{x:g} {y:g}" for x, y in points)
         dash = ' stroke-dasharray="4 4"' if dashed else ""
         self.parts.append(f'<path d="{path}" fill="none" stroke="{MUTED}" stroke-width="1.4" marker-end="url(#tip)"{dash}/>')
+
+    def cell(self, x, y, w, h, colour, s="", size=11):
+        """A box without air around it, as memory has."""
+        fill, stroke = colour
+        self.parts.append(f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" fill="{fill}" stroke="{stroke}" stroke-width="1"/>')
+        if s:
+            self.text(x + w / 2, y + h / 2 + size * 0.36, s, size, mono=True)
+
+    def line(self, *points, stroke=LINE, width=1.0, dash=""):
+        path = "M" + " L".join(f"{x:g} {y:g}" for x, y in points)
+        dashes = f' stroke-dasharray="{dash}"' if dash else ""
+        self.parts.append(f'<path d="{path}" fill="none" stroke="{stroke}" stroke-width="{width:g}" stroke-linejoin="round"{dashes}/>')
 
     def save(self, file):
         file.write_text("\n".join(self.parts) + "\n</svg>\n", encoding="utf-8")
@@ -138,7 +151,134 @@ def dataflow(file):
     p.save(file)
 
 
+def cpu_layout(file):
+    low, high, plain, strip = BLUE, AMBER, (PAPER, LINE), ("#e2e8f0", LINE)  # columns 0 and 1, columns 2 and 3 of a group
+    p = picture(880, 646, "E4M3 weights from the checkpoint's rows to registers: strips, groups, cache lines")
+    p.text(28, 38, "From a checkpoint's rows to registers", 16, anchor="start", weight=600)
+    p.text(852, 38, "E4M3 codes, one byte each; registers as AVX-512 has them", 12, MUTED, anchor="end")
+
+    # The checkpoint: rows of a matrix, the sixteen of a strip, four columns of them.
+    x, y, w = 28, 92, 268
+    p.text(x, y - 14, "checkpoint", 13, anchor="start", mono=True, weight=600)
+    p.text(x + 92, y - 14, "[N][K], a row after a row", 12, MUTED, anchor="start")
+    p.cell(x, y, w, 156, plain)
+    p.cell(x, y + 44, w, 56, strip)
+    p.cell(x + 112, y + 44, 16, 56, low)
+    p.cell(x + 128, y + 44, 16, 56, high)
+    p.text(x + 10, y + 77, "16 rows", 12, anchor="start")
+    p.text(x + w - 10, y + 77, "a strip", 12, anchor="end")
+    p.text(x + w / 2 - 6, y + 122, "4 columns: a group", 12)
+    p.text(x + w / 2 - 6, y + 142, "8 strips × 128 columns: one scale", 12, MUTED)
+
+    # The strip: its groups one after another.
+    sx, sy, n, gw = 372, 92, 8, 60
+    p.text(sx, sy - 14, "packed strip", 13, anchor="start", mono=True, weight=600)
+    p.text(sx + 108, sy - 14, "[K/4] groups of 64 bytes, each a cache line", 12, MUTED, anchor="start")
+    for i in range(n):
+        mine = i == 4
+        name = ["0", "1", "2", "…", "g", "…", "", "K/4 − 1"][i]
+        if i == 6:
+            continue
+        width = gw * 2 if i == 7 else gw
+        at = sx + (i - (1 if i == 7 else 0)) * gw
+        p.cell(at, sy, width, 46, strip if mine else plain, name, 12)
+    p.arrow((x + w, y + 72), (sx - 36, y + 72), (sx - 36, sy + 23), (sx - 3, sy + 23))
+    for i, note in enumerate(("Codes are copied, none is changed:", "whole strips and groups take no", "more room than before. A strip is",
+                              "read from its first byte to its last,", "in the order of addition.")):
+        p.text(sx, sy + 76 + 17 * i, note, 12, MUTED, anchor="start")
+
+    # The group: a cache line.
+    lx, ly, cw = 28, 306, 26
+    p.text(lx, ly - 16, "group g", 13, anchor="start", mono=True, weight=600)
+    p.text(lx + 68, ly - 16, "a row's four codes side by side, its columns in the order 0, 2, 1, 3", 12, MUTED, anchor="start")
+    shown = [(0, "row 0"), (1, "row 1"), (2, "row 2"), (3, "row 3"), (None, "…"), (14, "row 14"), (15, "row 15")]
+    at, row_at = lx, {}
+    for row, name in shown:
+        if row is None:
+            p.cell(at, ly, 60, 30, plain, "…", 12)
+            at += 60
+            continue
+        row_at[row] = at
+        for i, column in enumerate((0, 2, 1, 3)):
+            p.cell(at + i * cw, ly, cw, 30, low if column < 2 else high, str(column), 12)
+        p.text(at + 2 * cw, ly + 46, name, 11, MUTED)
+        at += 4 * cw
+    group_end = at
+    p.arrow((sx + 4.5 * gw, sy + 46), (sx + 4.5 * gw, ly - 3))
+    p.text(group_end + 12, ly + 20, "64 bytes", 12, MUTED, anchor="start")
+
+    # The decoded registers.
+    def register(top, colour, columns, name, formula):
+        p.text(lx, top - 12, name, 13, anchor="start", weight=600)
+        p.text(lx + 250, top - 12, formula, 12, MUTED, anchor="start", mono=True)
+        for row, start in row_at.items():
+            for i, column in enumerate(columns):
+                p.cell(start + i * 2 * cw, top, 2 * cw, 30, colour, str(column), 12)
+        dots = row_at[3] + 4 * cw
+        p.cell(dots, top, 60, 30, plain, "…", 12)
+        p.text(group_end + 12, top + 20, "32 of 16 bits", 12, MUTED, anchor="start")
+
+    register(396, low, (0, 1), "even bytes, decoded", "((x << 8) >> 1) & 0xBF80 in 16-bit lanes")
+    register(464, high, (2, 3), "odd bytes, decoded", "(x >> 1) & 0xBF80")
+    p.text(lx, 518, "fp16 of value / 256, exact. Two neighbouring lanes are two neighbouring columns of a row: they meet the same two", 12, MUTED,
+           anchor="start")
+    p.text(lx, 535, "columns of the token's row, broadcast from where they lie in plain order. Three engines go on from here:", 12, MUTED, anchor="start")
+
+    engines = [("fp32_exact", "widened: 4 vectors of 16 fp32", GREEN), ("fp16_chunked", "taken as it is: 2 vectors of 32 fp16", GREEN),
+               ("bf16_dot", "by tables instead: 2 vectors of 32 bf16", GREEN)]
+    for i, (name, note, colour) in enumerate(engines):
+        p.box(28 + i * 278, 562, 268, 56, colour, name, note)
+    p.save(file)
+
+
+def cpu_roofline(file):
+    read, fewest, most, lowest, highest = 31.0, 1.0, 64.0, 50.0, 1000.0  # GB/s; rows per expert; GFLOP/s
+    engines = [("fp16_chunked", 750.0, BLUE[1]), ("fp32_exact", 350.0, GREEN[1]), ("bf16_dot", 172.0, AMBER[1])]
+    p = picture(880, 500, "Rows per expert against GFLOP/s: what memory and each engine's arithmetic allow")
+    p.text(28, 38, "What a layer can reach", 16, anchor="start", weight=600)
+    p.text(852, 38, "Emerald Rapids class, 2 threads, probed", 12, MUTED, anchor="end")
+    left, right, top, bottom = 84, 836, 88, 420
+
+    def at(rows, rate):
+        u = math.log(rows / fewest) / math.log(most / fewest)
+        v = math.log(rate / lowest) / math.log(highest / lowest)
+        return round(left + u * (right - left), 1), round(bottom - v * (bottom - top), 1)
+
+    p.cell(left, top, right - left, bottom - top, (PAPER, LINE))
+    for rows in (1, 2, 4, 8, 16, 32, 64):
+        x, _ = at(rows, lowest)
+        if left < x < right:
+            p.line((x, top), (x, bottom), stroke="#e2e8f0")
+        p.text(x, bottom + 20, str(rows), 12)
+    for rate in (50, 100, 200, 400, 800):
+        _, y = at(fewest, rate)
+        if top < y < bottom:
+            p.line((left, y), (right, y), stroke="#e2e8f0")
+        p.text(left - 10, y + 4, str(rate), 12, anchor="end")
+    p.text((left + right) / 2, bottom + 46, "rows per expert, M", 13)
+    p.text(left - 10, top - 10, "GFLOP/s", 13, anchor="start")
+
+    # Memory: two operations for each byte and row, up to the highest peak and, dashed, a little beyond.
+    highest_peak = engines[0][1]
+    p.line(at(fewest, 2 * fewest * read), at(highest_peak / (2 * read), highest_peak), stroke=INK, width=2)
+    p.line(at(highest_peak / (2 * read), highest_peak), at(highest / (2 * read), highest), stroke=LINE, width=1.4, dash="5 4")
+    x, y = at(4, 2 * 4 * read)
+    p.text(x - 18, y - 14, f"memory: 2 · M · {read:g} GB/s", 13, anchor="end", weight=600)
+    for name, peak, colour in engines:
+        cross = peak / (2 * read)
+        x, y = at(cross, peak)
+        p.line((x, y), (right, y), stroke=colour, width=2.4)
+        p.line((x, y), (x, bottom), stroke=colour, width=1.2, dash="2 4")
+        p.parts.append(f'<circle cx="{x:g}" cy="{y:g}" r="4.5" fill="{colour}" stroke="{PAPER}" stroke-width="1.5"/>')
+        p.text(right - 12, y + 19, f"{name}: {peak:g}", 13, anchor="end", weight=600)
+        p.text(x + 7, bottom - 10, f"M = {cross:.1f}" if cross < 10 else f"M = {cross:.0f}", 12, anchor="start", weight=600)
+    p.text(28, 488, "Left of its mark an engine waits for memory, as any other does; right of it its own arithmetic is the limit.", 12, MUTED, anchor="start")
+    p.save(file)
+
+
 if __name__ == "__main__":
     to = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else root / "docs"
     rooms(to / "rooms.svg")
     dataflow(to / "dataflow.svg")
+    cpu_layout(to / "cpu_layout.svg")
+    cpu_roofline(to / "cpu_roofline.svg")
