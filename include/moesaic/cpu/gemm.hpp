@@ -25,6 +25,8 @@ constexpr auto engine_of() {
   using e = tune::cpu_engine;
   static_assert(Policy.engine != e::fp16_chunked || tune::has_fp16_arithmetic, "fp16_chunked needs AVX512-FP16 or Arm's half precision");
   static_assert(Policy.engine != e::bf16_dot || tune::has_bf16_dot, "bf16_dot needs AVX512-BF16");
+  static_assert(Policy.engine != e::fp16_chunked || F == weight_format::e4m3_128x128, "fp16_chunked multiplies E4M3 weights");
+  static_assert(Policy.engine != e::bf16_dot || F != weight_format::f32, "bf16_dot multiplies E4M3 or bf16 weights");
 #if defined(__AVX512FP16__) || defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC)
   if constexpr (Policy.engine == e::fp16_chunked) return fp16_chunked<Policy.promote>{};
 #endif
