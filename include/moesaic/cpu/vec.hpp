@@ -79,9 +79,9 @@ MOESAIC_INLINE void narrow(vec x, std::uint16_t* to) {
 /// A caller's rows are not as aligned as ours.
 MOESAIC_INLINE void store(vec x, float* to) { __builtin_memcpy(to, &x, sizeof x); }
 
-template <int... I>
-MOESAIC_INLINE vec add_neighbours(vec a, vec b, std::integer_sequence<int, I...>) {
-  return __builtin_shufflevector(a, b, (2 * I)...) + __builtin_shufflevector(a, b, (2 * I + 1)...);
+template <int... Lane>
+MOESAIC_INLINE vec add_neighbours(vec a, vec b, std::integer_sequence<int, Lane...>) {
+  return __builtin_shufflevector(a, b, (2 * Lane)...) + __builtin_shufflevector(a, b, (2 * Lane + 1)...);
 }
 
 /// out[0 … 16) = the sums of neighbours.
