@@ -1,4 +1,4 @@
-// The grouped GEMM on packed weights with fp32 accumulation: a skinny kernel that decodes weights in registers, for the few rows an expert
+// The grouped GEMM with fp32 accumulation: a skinny kernel that decodes weights in registers, for the few rows an expert
 // has in decode, and a panel kernel that decodes them to L1 once, for more. Both add in the same order, so a row's bits never show which.
 #pragma once
 
@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include <moesaic/core/views.hpp>
+#include <moesaic/cpu/codes.hpp>
 #include <moesaic/cpu/engine/bf16_dot.hpp>
 #include <moesaic/cpu/engine/fp16_chunked.hpp>
 #include <moesaic/cpu/engine/fp32_exact.hpp>
@@ -145,11 +146,13 @@ template <class Engine>
 using block_of = typename Engine::element const (*)[scale_block];
 
 /// Some rows times some strips of one expert's weights; `source`: where each row lies in a.
-template <class Engine, class Rows, weight_format F>
-struct strip_job {
+template <class Engine, class Rows, class Weights>
+struct strip_job;
+template <class Engine, class Rows, template <weight_format> class Weights, weight_format F>
+struct strip_job<Engine, Rows, Weights<F>> {
   Rows const& a;
   std::int64_t const* source;
-  packed_matrices<F> const& w;
+  Weights<F> const& w;
   std::int64_t expert;
 
   std::int64_t columns(std::int64_t block) const {
@@ -159,7 +162,7 @@ struct strip_job {
   int groups(std::int64_t block) const { return static_cast<int>(ceil_div(columns(block), group_columns)); }
   float weight_scale(std::int64_t s, std::int64_t block) const {
     float scale = Engine::unit;
-    if constexpr (F == weight_format::e4m3_128x128) scale *= w.grid_row(expert, s * strip / scale_block)[block];
+    if constexpr (F == weight_format::e4m3_128x128) scale *= grid_row(w, expert, s * strip / scale_block)[block];
     return scale;
   }
   /// Where they lie in a block that will be wanted.
@@ -198,7 +201,8 @@ MOESAIC_INLINE void finish(int rows, vec const (*total)[T][Engine::totals], floa
 
 /// out[r][0 … 16 T) for R rows and strips s … s + T − 1; `next`: the strip that will be read after strip s + T − 1.
 template <tune::cpu_gemm_policy Policy, int R, int T, class Engine, class Rows, weight_format F>
-void multiply_skinny(strip_job<Engine, Rows, F> const& job, std::int64_t s, weight_code_t<F> const* next, float* out, std::int64_t stride) {
+void multiply_skinny(strip_job<Engine, Rows, packed_matrices<F>> const& job, std::int64_t s, weight_code_t<F> const* next, float* out,
+                     std::int64_t stride) {
   constexpr std::int64_t ahead = Policy.prefetch_groups;
   constexpr int unit = Engine::chunk < prefetch_unit ? Engine::chunk : prefetch_unit;
   std::int64_t const all = job.w.groups();
@@ -255,22 +259,19 @@ MOESAIC_INLINE bool with_rows(int rows, F const& f) {
 
 /// out[r][(s − s0) · 16 …) for up to panel_rows rows and the strips [s0, s1), T at a time: a multiple of T. While the first rows are
 /// multiplied with a block, the next one is decoded: the one keeps the multipliers busy, the other the stores.
-template <tune::cpu_gemm_policy Policy, int T, class Engine, class Rows, weight_format F>
-void multiply_panel(int rows, strip_job<Engine, Rows, F> const& job, std::int64_t s0, std::int64_t s1, float* out, std::int64_t stride) {
-  using code = weight_code_t<F>;
-  std::int64_t const strip_size = job.w.groups() * group_elements, blocks = ceil_div(job.w.k, scale_block);
-  // Codes of block b of strip s, or of as many blocks further on; null behind the last strip.
-  auto const codes_at = [&](std::int64_t s, std::int64_t b) -> code const* {
-    for (; b >= blocks; b -= blocks) s += T;
-    return s < s1 ? job.w.strip_codes(job.expert, s) + b * block_groups * group_elements : nullptr;
-  };
+template <tune::cpu_gemm_policy Policy, int T, class Engine, class Rows, class Weights>
+void multiply_panel(int rows, strip_job<Engine, Rows, Weights> const& job, std::int64_t s0, std::int64_t s1, float* out,
+                    std::int64_t stride) {
+  block_codes<T, Weights> codes(job.w, job.expert, s1);
+  using code = typename block_codes<T, Weights>::code;
+  std::int64_t const strip_size = codes.strip_size(), blocks = ceil_div(job.w.k, scale_block);
   auto const decode = [&](code const* from, int g0, int g1, panel<Engine, T>& to) {
     for (int g = g0; g < g1; ++g)
       for (int t = 0; t < T; ++t) Engine::load(from + t * strip_size + g * group_elements, to.at[g][t]);
   };
   panel<Engine, T> decoded[2];
   int current = 0;
-  decode(codes_at(s0, 0), 0, job.groups(0), decoded[current]);
+  decode(codes.read(s0, 0), 0, job.groups(0), decoded[current]);
   alignas(64) typename Engine::element buffer[Policy.panel_rows][scale_block];
   float scale[Policy.panel_rows];
   vec total[Policy.panel_rows][T][Engine::totals];
@@ -279,7 +280,7 @@ void multiply_panel(int rows, strip_job<Engine, Rows, F> const& job, std::int64_
       for (int t = 0; t < T; ++t)
         for (int i = 0; i < Engine::totals; ++i) total[r][t][i] = vec{};
     for (std::int64_t b = 0; b < blocks; ++b, current = 1 - current) {
-      code const *const here = codes_at(s, b), *const next = codes_at(s, b + 1), *const wanted = codes_at(s, b + 2);
+      code const* const next = codes.read(s, b + 1);
       int const groups = job.groups(b), next_groups = next == nullptr ? 0 : job.groups(b + 1 < blocks ? b + 1 : 0);
       block_of<Engine> const a = job.gather(rows, b, job.weight_scale(s, b), buffer, scale);
       // Tiles of nearly equal height: a last tile of one row would wait for its own sums. Each asks for a part of the block after the next,
@@ -288,12 +289,7 @@ void multiply_panel(int rows, strip_job<Engine, Rows, F> const& job, std::int64_
       for (int i = 0; i < tiles; ++i) {
         int const row = rows * i / tiles;
         lookahead<Engine, T, code> look{next, strip_size, &decoded[1 - current], i == 0 ? next_groups : 0, {}, nullptr};
-        constexpr int streams = T * static_cast<int>(sizeof(code));  // of a line for each group, shared out over the tiles
-        for (int h = 0; h < 2; ++h) {
-          int const q = (2 * i + h) * streams / (2 * tiles) % streams;
-          look.ahead[h] =
-              reinterpret_cast<char const*>((wanted != nullptr ? wanted : here) + q % T * strip_size) + q / T * (64 * block_groups);
-        }
+        codes.ask(s, b + 2, i, tiles, look.ahead);
         look.rows = reinterpret_cast<char const*>(is_blocked<Rows> ? job.next_rows(b + 1 < blocks ? b + 1 : 0) + row : a + row);
         with_rows<Policy.panel_tile>(rows * (i + 1) / tiles - row, [&](auto r) {
           add_panel<Engine, decltype(r)::value, T>(decoded[current], a + row, scale + row, groups, look, total + row);
@@ -306,27 +302,29 @@ void multiply_panel(int rows, strip_job<Engine, Rows, F> const& job, std::int64_
 }
 
 /// out[r · stride + (s − s0) · 16 …) for the strips [s0, s1) of expert e and the rows [first_row, first_row + rows).
-template <tune::cpu_gemm_policy Policy, class Rows, weight_format F>
-void multiply_strips(int rows, gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int64_t e, std::int64_t s0, std::int64_t s1,
+template <tune::cpu_gemm_policy Policy, class Rows, template <weight_format> class Weights, weight_format F>
+void multiply_strips(int rows, gemm_input<Rows> const& a, Weights<F> const& w, std::int64_t e, std::int64_t s0, std::int64_t s1,
                      std::int64_t first_row, float* out, std::int64_t stride) {
   using Engine = decltype(engine_of<Policy, F>());
   std::int64_t source[Policy.panel_rows];
   for (int r = 0; r < rows; ++r) source[r] = a.source(first_row + r);
-  strip_job<Engine, Rows, F> const job{a.rows, source, w, e};
-  auto const skinny = [&](auto r) {
-    constexpr int R = decltype(r)::value;
-    constexpr int side_by_side = strips_for<Engine>(Policy.skinny_sums, R);
-    // Nobody has asked for the beginning of this item.
-    for (int t = 0; t < side_by_side && s0 + t < s1; ++t)
-      for (std::size_t line = 0; line < Policy.prefetch_groups * sizeof(weight_code_t<F>); ++line)
-        __builtin_prefetch(reinterpret_cast<char const*>(w.strip_codes(e, s0 + t)) + line * 64, 0, 3);
-    for_each_strips<side_by_side>(s0, s1, [&](auto t, std::int64_t s) {
-      constexpr int T = decltype(t)::value;
-      auto const* const next = w.strip_codes(e, s + 2 * T <= s1 ? s + T : s);
-      multiply_skinny<Policy, R, T>(job, s, next, out + (s - s0) * strip, stride);
-    });
-  };
-  if (with_rows<Policy.skinny_rows>(rows, skinny)) return;
+  strip_job<Engine, Rows, Weights<F>> const job{a.rows, source, w, e};
+  if constexpr (is_packed<Weights<F>>) {
+    auto const skinny = [&](auto r) {
+      constexpr int R = decltype(r)::value;
+      constexpr int side_by_side = strips_for<Engine>(Policy.skinny_sums, R);
+      // Nobody has asked for the beginning of this item.
+      for (int t = 0; t < side_by_side && s0 + t < s1; ++t)
+        for (std::size_t line = 0; line < Policy.prefetch_groups * sizeof(weight_code_t<F>); ++line)
+          __builtin_prefetch(reinterpret_cast<char const*>(w.strip_codes(e, s0 + t)) + line * 64, 0, 3);
+      for_each_strips<side_by_side>(s0, s1, [&](auto t, std::int64_t s) {
+        constexpr int T = decltype(t)::value;
+        auto const* const next = w.strip_codes(e, s + 2 * T <= s1 ? s + T : s);
+        multiply_skinny<Policy, R, T>(job, s, next, out + (s - s0) * strip, stride);
+      });
+    };
+    if (with_rows<Policy.skinny_rows>(rows, skinny)) return;
+  }
   constexpr int side_by_side = strips_for<Engine>(Policy.panel_sums, Policy.panel_tile);
   std::int64_t const whole = s0 + (s1 - s0) / side_by_side * side_by_side;
   if (whole > s0) multiply_panel<Policy, side_by_side>(rows, job, s0, whole, out, stride);
@@ -337,16 +335,16 @@ void multiply_strips(int rows, gemm_input<Rows> const& a, packed_matrices<F> con
 inline constexpr int grid_strips = scale_block / strip;
 
 /// One item of work for each expert and so many strips: f(expert, first strip, end of strips, first row, rows), the rows in panels.
-template <tune::cpu_gemm_policy Policy, weight_format F, class P, class Panel>
-void for_each_panel(P& threads, packed_matrices<F> const& w, std::int32_t const* expert_offsets, std::int64_t all_rows, int strips_per_item,
+template <tune::cpu_gemm_policy Policy, class Weights, class P, class Panel>
+void for_each_panel(P& threads, Weights const& w, std::int32_t const* expert_offsets, std::int64_t all_rows, int strips_per_item,
                     Panel const& f) {
-  std::int64_t const items = ceil_div(w.strips(), strips_per_item);
+  std::int64_t const strips = ceil_div(w.n, strip), items = ceil_div(strips, strips_per_item);
   threads.parallel_for(w.experts * items, [&](std::int64_t item) {
     std::int64_t const e = item / items;
     std::int64_t const first = expert_offsets != nullptr ? expert_offsets[e] : 0;
     std::int64_t const last = expert_offsets != nullptr ? expert_offsets[e + 1] : all_rows;
     std::int64_t const s0 = item % items * strips_per_item;
-    std::int64_t const s1 = s0 + strips_per_item < w.strips() ? s0 + strips_per_item : w.strips();
+    std::int64_t const s1 = s0 + strips_per_item < strips ? s0 + strips_per_item : strips;
     std::int64_t const panels = ceil_div(last - first, Policy.panel_rows);
     for (std::int64_t p = 0; p < panels; ++p) {  // of nearly equal height
       std::int64_t const row = first + (last - first) * p / panels, end = first + (last - first) * (p + 1) / panels;
@@ -358,14 +356,14 @@ void for_each_panel(P& threads, packed_matrices<F> const& w, std::int32_t const*
 }  // namespace detail
 
 /// out.row(r) = a.row(source of r) · W_eᵀ for every row r of every expert e. Rows: f32_rows or quantized_rows, gathered or not, or
-/// blocked_rows of the engine's element, sorted by expert. Deterministic and batch-invariant. Each output is, by engine:
+/// blocked_rows of the engine's element, sorted by expert. Weights: packed_matrices, or weight_matrices as a checkpoint has them, which
+/// cost a packing of every block each time it is read. Deterministic, batch-invariant, the same bits for either. Each output is, by engine:
 ///  fp32_exact    Σ_b scale_b · (the even columns of block b, added in ascending order by fma) + the same of the odd columns: the same bits
 ///                on every instruction set with fma. Relative RMS error against float64 at most 2.5e-7
 ///  fp16_chunked  the same in fp16, promoted to fp32 every `promote` products: at most 1.66e-3
 ///  bf16_dot      Σ_b scale_b · (pairs of columns in ascending order, the odd one first, by fma): at most 2.5e-7 on what bf16 holds
-template <tune::cpu_gemm_policy Policy, class Rows, weight_format F, pool P>
-void grouped_gemm(P& threads, gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int32_t const* expert_offsets,
-                  matrix_view<float> out) {
+template <tune::cpu_gemm_policy Policy, class Rows, template <weight_format> class Weights, weight_format F, pool P>
+void grouped_gemm(P& threads, gemm_input<Rows> const& a, Weights<F> const& w, std::int32_t const* expert_offsets, matrix_view<float> out) {
   // One matrix of few rows, a router's, is little work for many threads: small items. Many experts with many rows: large ones, since an
   // item begins with weights that nobody has asked memory for.
   int const strips_per_item = w.experts == 1 && out.rows <= 64   ? detail::grid_strips / 4

@@ -31,11 +31,24 @@ inline constexpr tune::cpu_engine engine_for<Tuning, blocked_rows<fp16, Scaled>,
 template <class Tuning, bool Scaled, weight_format W>
 inline constexpr tune::cpu_engine engine_for<Tuning, blocked_rows<bf16, Scaled>, W> = Tuning::engine(activation_format::bf16, W);
 
+/// What a context reads weights from.
+template <bool Packs>
+struct layout {
+  template <weight_format F>
+  using matrices = packed_matrices<F>;
+};
+template <>
+struct layout<false> {
+  template <weight_format F>
+  using matrices = weight_matrices<F>;
+};
+
 }  // namespace detail
 
 /// The context of the CPU backend: `cpu::on{threads}` for any pool. A named pool is held by reference, a temporary one by value (for pools
 /// that are mere handles). Row-wise stages run one row per call with the serial group, so their bits are the reference's. Tuning: which
-/// engine multiplies what, with which tiles; a type like tune::native, say one that inherits from it: `cpu::on{threads, mine{}}`.
+/// engine multiplies what, with which tiles, and whether prepare() packs weights or keeps views of them; a type like tune::native, say one
+/// that inherits from it: `cpu::on{threads, mine{}}`.
 template <class P, class Tuning = tune::native>
 requires pool<std::remove_reference_t<P>>
 struct on {
@@ -49,7 +62,7 @@ struct on {
       blocked_rows<detail::element_of<Tuning::engine(A, W)>, is_quantized(A) || Tuning::engine(A, W) == tune::cpu_engine::fp16_chunked>;
 
   template <weight_format F>
-  using prepared_matrices = packed_matrices<F>;
+  using prepared_matrices = typename detail::layout<Tuning::packs>::template matrices<F>;
 
   /// f(group, i, scratch) for each i in [0, n), in at most 64 pieces for the pool.
   template <class F>
@@ -64,18 +77,23 @@ struct on {
 
   template <weight_format F>
   std::size_t prepared_bytes(weight_matrices<F> const& w) const {
+    if constexpr (!Tuning::packs) return 0;
     packed_matrices<F> const shape{w.experts, w.n, w.k};
     return shape.code_bytes() + shape.scale_bytes();
   }
 
-  /// Packs into `to_memory`; `from` may be freed afterwards.
+  /// Packs into `to_memory`; `from` may be freed afterwards. Where Tuning::packs is false it takes no memory, and `from` must stay.
   template <weight_format F>
-  status prepare(weight_matrices<F> const& from, memory to_memory, packed_matrices<F>& to) const {
-    to = {from.experts, from.n, from.k};
-    auto* const bytes = static_cast<std::byte*>(to_memory.data);
-    to.codes = reinterpret_cast<weight_code_t<F>*>(bytes);
-    to.scales = reinterpret_cast<float*>(bytes + to.code_bytes());
-    pack(threads, from, to);
+  status prepare(weight_matrices<F> const& from, [[maybe_unused]] memory to_memory, prepared_matrices<F>& to) const {
+    if constexpr (Tuning::packs) {
+      to = {from.experts, from.n, from.k};
+      auto* const bytes = static_cast<std::byte*>(to_memory.data);
+      to.codes = reinterpret_cast<weight_code_t<F>*>(bytes);
+      to.scales = reinterpret_cast<float*>(bytes + to.code_bytes());
+      pack(threads, from, to);
+    } else {
+      to = from;
+    }
     return {};
   }
 
@@ -85,17 +103,17 @@ struct on {
     return launch(to.rows * ceil_div(to.cols, scale_block), gather_rows<F, X, Rows>{x, row_to_slot, top_k, to});
   }
 
-  template <class Rows, weight_format F>
-  status grouped_gemm(gemm_input<Rows> const& a, packed_matrices<F> const& w, std::int32_t const* expert_offsets,
-                      matrix_view<float> out) const {
+  /// Weights: packed_matrices or weight_matrices, whatever prepare() makes.
+  template <class Rows, template <weight_format> class Weights, weight_format F>
+  status grouped_gemm(gemm_input<Rows> const& a, Weights<F> const& w, std::int32_t const* expert_offsets, matrix_view<float> out) const {
     cpu::grouped_gemm<policy_for<Rows, F>>(threads, a, w, expert_offsets, out);
     return {};
   }
 
   /// The step up in one pass; see pipeline/forward.hpp.
-  template <activation_format F, class Rows, weight_format W, class Rule, class Hidden>
-  status up(gemm_input<Rows> const& x, packed_matrices<W> const& gate_weights, packed_matrices<W> const& up_weights,
-            std::int32_t const* expert_offsets, Rule const& rule, Hidden const& out) const {
+  template <activation_format F, class Rows, template <weight_format> class Weights, weight_format W, class Rule, class Hidden>
+  status up(gemm_input<Rows> const& x, Weights<W> const& gate_weights, Weights<W> const& up_weights, std::int32_t const* expert_offsets,
+            Rule const& rule, Hidden const& out) const {
     cpu::up<F, policy_for<Rows, W>>(threads, x, gate_weights, up_weights, expert_offsets, rule, out);
     return {};
   }

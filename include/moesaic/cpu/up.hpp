@@ -12,10 +12,10 @@ namespace moesaic::inline MOESAIC_ABI::cpu {
 /// out.row(r) = the activation of x.row(r) · gate_eᵀ and x.row(r) · up_eᵀ for the rows r of every expert e, rounded or quantised to F. The
 /// bits of grouped_gemm twice and activation: the same order of addition, the same functions. An activation without gate leaves `gate`
 /// unread.
-template <activation_format F, tune::cpu_gemm_policy Policy, class Rows, weight_format W, pool P, activation_fn A, class Terms,
-          class Hidden>
-void up(P& threads, gemm_input<Rows> const& x, packed_matrices<W> const& gate, packed_matrices<W> const& up,
-        std::int32_t const* expert_offsets, activation_rule<A, Terms> const& rule, Hidden const& out) {
+template <activation_format F, tune::cpu_gemm_policy Policy, class Rows, template <weight_format> class Weights, weight_format W, pool P,
+          activation_fn A, class Terms, class Hidden>
+void up(P& threads, gemm_input<Rows> const& x, Weights<W> const& gate, Weights<W> const& up, std::int32_t const* expert_offsets,
+        activation_rule<A, Terms> const& rule, Hidden const& out) {
   detail::for_each_panel<Policy>(threads, up, expert_offsets, out.rows, detail::grid_strips,
                                  [&](auto e, auto s0, auto s1, auto first, int rows) {
                                    alignas(64) float g[Policy.panel_rows][scale_block], u[Policy.panel_rows][scale_block];

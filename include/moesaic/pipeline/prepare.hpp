@@ -11,7 +11,7 @@
 namespace moesaic::inline MOESAIC_ABI {
 
 /// One layer's weights in backend B's layout. Biases are copied along. Whether the rest of the source must stay alive is the
-/// backend's to say: cpu and kokkos on host spaces copy, reference and kokkos elsewhere keep views.
+/// backend's to say: cpu and kokkos on host spaces copy (unless their tuning has `packs` false), reference and kokkos elsewhere keep views.
 template <class B, class L>
 struct prepared_weights {
   typename B::template prepared_matrices<L::policy.router> router{};

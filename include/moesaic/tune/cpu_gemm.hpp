@@ -1,5 +1,5 @@
-// Which arithmetic the CPU grouped GEMM takes, its tile shapes and prefetch distances, one row per kind of machine. Hand cpu::on or
-// kokkos::on a type of your own in place of `native` to choose otherwise.
+// Which arithmetic and which weight layout the CPU grouped GEMM takes, its tile shapes and prefetch distances, one row per kind of machine.
+// Hand cpu::on or kokkos::on a type of your own in place of `native` to choose otherwise.
 #pragma once
 
 #include <moesaic/config/layer.hpp>
@@ -54,6 +54,10 @@ inline constexpr bool has_amx_bf16 = false;
 
 /// The defaults of the machine that this file is compiled for.
 struct native {
+  /// Whether prepare() copies weights into the order in which kernels read them. Otherwise they are read as the caller has them, mapped
+  /// from a file say: no second copy, the same bits, slower.
+  static constexpr bool packs = true;
+
   /// Rows of f32 or E4M3 are multiplied in fp32; rows of fp16 in fp16 and rows of bf16 by bf16 products, where the processor is fast at it,
   /// in fp32 elsewhere. (A processor with fp16 arithmetic does half as many bf16 products as fp32 ones: Sapphire Rapids and later.)
   static constexpr cpu_engine engine(activation_format a, weight_format w) {
