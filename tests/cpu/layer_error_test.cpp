@@ -5,6 +5,7 @@
 #include <moesaic/cpu.hpp>
 #include <oracle/layer.hpp>
 #include <oracle/numbers.hpp>
+#include <oracle/stages.hpp>
 #include <vector>
 
 #include "tiny_layer.hpp"
@@ -24,6 +25,16 @@ template <activation_format A>
 struct holding {
   static constexpr layer_policy policy{.activations = A};
 };
+
+// An expert in float64 (oracle::expert_output takes a type of ours, which another instruction set names differently).
+std::vector<double> expert_output(std::vector<double> const& x, oracle::expert_weights const& w) {
+  std::vector<double> hidden(static_cast<std::size_t>(w.gate.rows)), up(hidden.size()), out(static_cast<std::size_t>(w.down.rows));
+  oracle::multiply(x.data(), w.gate, hidden.data());
+  oracle::multiply(x.data(), w.up, up.data());
+  for (std::size_t i = 0; i < hidden.size(); ++i) hidden[i] = oracle::silu(hidden[i]) * up[i];
+  oracle::multiply(hidden.data(), w.down, out.data());
+  return out;
+}
 
 struct inputs {
   static constexpr std::int64_t matrix = c.hidden * c.inter, grid = matrix / (128 * 128);
@@ -87,10 +98,10 @@ struct inputs {
     std::vector<double> y;
     for (int t = 0; t < tokens; ++t) {
       std::vector<double> const row(x.as<float>() + t * c.hidden, x.as<float>() + (t + 1) * c.hidden);
-      std::vector<double> sum = oracle::expert_output(row, shared, activation_format::f32);
+      std::vector<double> sum = expert_output(row, shared);
       for (int k = 0; k < c.top_k; ++k) {
         auto const slot = static_cast<std::size_t>(t * c.top_k + k);
-        std::vector<double> const part = oracle::expert_output(row, experts[static_cast<std::size_t>(ids[slot])], activation_format::f32);
+        std::vector<double> const part = expert_output(row, experts[static_cast<std::size_t>(ids[slot])]);
         for (std::size_t h = 0; h < sum.size(); ++h) sum[h] += static_cast<double>(weights[slot]) * part[h];
       }
       y.insert(y.end(), sum.begin(), sum.end());
