@@ -22,6 +22,17 @@ using halves = std::int16_t __attribute__((vector_size(lanes * sizeof(float)), m
 /// x in every lane: subtracting zero changes no number and leaves no instruction behind.
 MOESAIC_INLINE vec broadcast(float x) { return x - vec{}; }
 
+/// sum += a · b in one rounding, where the target has the instruction: whatever the optimiser is told about contraction.
+MOESAIC_INLINE void add_product(vec a, vec b, vec& sum) {
+#if defined(__FMA__)
+  __asm__("vfmadd231ps {%2, %1, %0|%0, %1, %2}" : "+v"(sum) : "v"(b), "v"(a));
+#elif defined(__aarch64__)
+  __asm__("fmla %0.4s, %1.4s, %2.4s" : "+w"(sum) : "w"(b), "w"(a));
+#else
+  sum = a * b + sum;
+#endif
+}
+
 /// Two neighbouring fp32, or two neighbouring 16-bit numbers, in every pair of lanes.
 MOESAIC_INLINE doubles broadcast_pair(float const* at) {
   double pair;

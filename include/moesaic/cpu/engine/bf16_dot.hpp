@@ -49,7 +49,7 @@ struct bf16_dot {
     __asm__("vdpbf16ps {%2, %1, %0|%0, %1, %2}" : "+v"(s) : "v"(w), "v"(a));
   }
 
-  MOESAIC_INLINE static void promote(vec const* s, vec scale, vec* total) { *total = *s * scale + *total; }
+  MOESAIC_INLINE static void promote(vec const* s, vec scale, vec* total) { add_product(*s, scale, *total); }
 
   MOESAIC_INLINE static void finish(vec const* total, float* out) { store(*total, out); }
 

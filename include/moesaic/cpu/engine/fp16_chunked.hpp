@@ -43,7 +43,7 @@ struct fp16_chunked {
   MOESAIC_INLINE static void promote(halves const* s, vec scale, vec* total) {
     alignas(64) halves stored[sums];
     for (int i = 0; i < sums; ++i) stored[i] = s[i];
-    for (int i = 0; i < totals; ++i) total[i] = widen(reinterpret_cast<std::uint16_t const*>(stored) + i * lanes) * scale + total[i];
+    for (int i = 0; i < totals; ++i) add_product(widen(reinterpret_cast<std::uint16_t const*>(stored) + i * lanes), scale, total[i]);
   }
 
   MOESAIC_INLINE static void finish(vec const* total, float* out) { add_pairs(total, out); }

@@ -39,10 +39,10 @@ struct fp32_exact {
       return broadcast(a[step]);
   }
 
-  MOESAIC_INLINE static void multiply_add(vec a, vec w, vec& s) { s = a * w + s; }
+  MOESAIC_INLINE static void multiply_add(vec a, vec w, vec& s) { add_product(a, w, s); }
 
   MOESAIC_INLINE static void promote(vec const* s, vec scale, vec* total) {
-    for (int i = 0; i < totals; ++i) total[i] = s[i] * scale + total[i];
+    for (int i = 0; i < totals; ++i) add_product(s[i], scale, total[i]);
   }
 
   MOESAIC_INLINE static void load(weight_code_t<F> const* code, vec* w) {
