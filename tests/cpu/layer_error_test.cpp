@@ -8,6 +8,7 @@
 #include <oracle/stages.hpp>
 #include <vector>
 
+#include "on_this_machine.hpp"
 #include "tiny_layer.hpp"
 
 namespace {
@@ -142,6 +143,11 @@ TEST(cpu_layer, by_bf16_dot_is_within_2_2e_3) {
     expect_error<cpu_engine::bf16_dot, activation_format::bf16>(2.2e-3);
   else
     GTEST_SKIP() << "not on this machine";
+}
+TEST(cpu_layer, by_amx_bf16_is_within_2_2e_3) {
+  if constexpr (tune::has_amx_bf16)
+    if (runs_here(cpu_engine::amx_bf16)) return expect_error<cpu_engine::amx_bf16, activation_format::bf16>(2.2e-3);
+  GTEST_SKIP() << "not on this machine";
 }
 
 }  // namespace

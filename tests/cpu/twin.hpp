@@ -76,4 +76,20 @@ inline float bf16_dot(operands const& o) {
   return total;
 }
 
+// TDPBF16PS, "Operation" in Intel's Software Developer's Manual, volume 2: within a tile of 16 pairs even and odd columns have a sum each,
+// from 0 and by fma, with DAZ and FTZ; then C := C + (even + odd), two additions with DAZ and FTZ. A block of 128 columns is four tiles.
+inline float amx_bf16(operands const& o) {
+  float total = 0.0F;
+  for (std::size_t b = 0; b * 128 < o.x.size(); ++b) {
+    float sum = 0.0F;
+    for (std::size_t tile = b * 128; tile < o.x.size() && tile < (b + 1) * 128; tile += 32) {
+      float part[2] = {};
+      for (std::size_t k = tile; k < o.x.size() && k < tile + 32; ++k) part[k % 2] = flushing_fma(o.x[k], o.w[k], part[k % 2]);
+      sum = flushed(sum + flushed(part[0] + part[1]));
+    }
+    total = std::fma(sum, o.scale(b), total);
+  }
+  return total;
+}
+
 }  // namespace twin

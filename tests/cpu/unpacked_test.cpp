@@ -7,6 +7,7 @@
 #include <oracle/numbers.hpp>
 #include <vector>
 
+#include "on_this_machine.hpp"
 #include "tiny_layer.hpp"
 
 namespace {
@@ -22,6 +23,7 @@ struct views : tune::native {
 
 template <cpu_engine Engine, activation_format A, weight_format F>
 struct unpacked_case {
+  static constexpr cpu_engine engine = Engine;
   static constexpr activation_format activations = A;
   static constexpr weight_format weights = F;
   struct packing : tune::native {
@@ -43,6 +45,11 @@ using cases = testing::Types<unpacked_case<cpu_engine::fp32_exact, activation_fo
                              ,
                              unpacked_case<cpu_engine::bf16_dot, activation_format::bf16, weight_format::bf16>,
                              unpacked_case<cpu_engine::bf16_dot, activation_format::bf16, fp8>
+#endif
+#if defined(__AMX_BF16__) && defined(__AMX_TILE__)
+                             ,
+                             unpacked_case<cpu_engine::amx_bf16, activation_format::bf16, weight_format::bf16>,
+                             unpacked_case<cpu_engine::amx_bf16, activation_format::bf16, fp8>
 #endif
                              >;
 template <class>
@@ -109,6 +116,7 @@ std::vector<std::uint32_t> multiply(Tuning tuning, weight_matrices<Case::weights
 }
 
 TYPED_TEST(cpu_unpacked, weights_have_the_bits_of_packed_ones) {
+  if (!runs_here(TypeParam::engine)) GTEST_SKIP() << "not on this machine";
   oracle::random r{19};
   std::vector<std::int32_t> const offsets{0, 1, 1, 4, 20, 73};  // skinny, none, skinny, one panel, two
   for (auto const& [n, k] : {std::pair{1, 3}, {16, 44}, {40, 300}, {144, 128}, {130, 513}, {96, 384}})

@@ -7,6 +7,7 @@
 
 #include <moesaic/core/views.hpp>
 #include <moesaic/cpu/codes.hpp>
+#include <moesaic/cpu/engine/amx_bf16.hpp>
 #include <moesaic/cpu/engine/bf16_dot.hpp>
 #include <moesaic/cpu/engine/fp16_chunked.hpp>
 #include <moesaic/cpu/engine/fp32_exact.hpp>
@@ -26,16 +27,37 @@ constexpr auto engine_of() {
   using e = tune::cpu_engine;
   static_assert(Policy.engine != e::fp16_chunked || tune::has_fp16_arithmetic, "fp16_chunked needs AVX512-FP16 or Arm's half precision");
   static_assert(Policy.engine != e::bf16_dot || tune::has_bf16_dot, "bf16_dot needs AVX512-BF16");
+  static_assert(Policy.engine != e::amx_bf16 || tune::has_amx_bf16, "amx_bf16 needs AMX-BF16 and AVX512-BF16");
   static_assert(Policy.engine != e::fp16_chunked || F == weight_format::e4m3_128x128, "fp16_chunked multiplies E4M3 weights");
   static_assert(Policy.engine != e::bf16_dot || F != weight_format::f32, "bf16_dot multiplies E4M3 or bf16 weights");
+  static_assert(Policy.engine != e::amx_bf16 || F != weight_format::f32, "amx_bf16 multiplies E4M3 or bf16 weights");
 #if defined(__AVX512FP16__) || defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC)
   if constexpr (Policy.engine == e::fp16_chunked) return fp16_chunked<Policy.promote>{};
 #endif
 #if defined(__AVX512BF16__) && defined(__AVX512BW__)
   if constexpr (Policy.engine == e::bf16_dot) return bf16_dot<F>{};
 #endif
+#if defined(__AMX_BF16__) && defined(__AMX_TILE__) && defined(__AVX512BF16__) && defined(__AVX512BW__)
+  if constexpr (Policy.engine == e::amx_bf16) return amx_bf16<F>{};
+#endif
   if constexpr (Policy.engine == e::fp32_exact) return fp32_exact<F>{};
 }
+
+/// Whether an engine multiplies matrices of rows: blocks of one strip at once, in the panel kernel alone.
+template <class Engine>
+inline constexpr bool has_tiles = requires {
+  Engine::tile_rows;
+};
+
+/// What a panel needs while it is multiplied by.
+template <class Engine>
+struct panel_session {
+  panel_session(int, int) {}
+};
+template <class Engine>
+requires(has_tiles<Engine>) struct panel_session<Engine> : Engine::session {
+  using Engine::session::session;
+};
 
 /// The unit of prefetching, in groups.
 inline constexpr int prefetch_unit = 16;
@@ -100,24 +122,32 @@ void add_panel(panel<Engine, T> const& from, typename Engine::element const (*a)
   for (int first = 0; first < groups; first += Engine::chunk) {
     typename Engine::sum sum[R][T][Engine::sums] = {};
     int const last = first + Engine::chunk < groups ? first + Engine::chunk : groups;
-    for (int g = first; g < last; ++g) {
+    auto const look_ahead = [&](int g) __attribute__((always_inline)) {
       for (char const* line : next.ahead) __builtin_prefetch(line + g * 64, 0, 3);
       constexpr int row_lines =
           (R * scale_block * static_cast<int>(sizeof(typename Engine::element)) / 64 + block_groups - 1) / block_groups;
       for (int l = 0; l < row_lines; ++l) __builtin_prefetch(next.rows + (g * row_lines + l) * 64, 0, 3);
       if (g < next.groups)
         for (int t = 0; t < T; ++t) Engine::load(next.code + t * next.strip_size + g * group_elements, next.into->at[g][t]);
+    };
+    if constexpr (has_tiles<Engine>) {
+      static_assert(T == 1 && Engine::chunk == block_groups);
+      Engine::template multiply_block<R>(from.at[0][0], a, groups, look_ahead, sum[0][0]);
+    } else
+      for (int g = first; g < last; ++g) {
+        look_ahead(g);
 #pragma GCC unroll 4
-      for (int s = 0; s < Engine::steps; ++s)
+        for (int s = 0; s < Engine::steps; ++s)
 #pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) {
-          auto const x = Engine::multiplier(a[r] + g * group_columns, s);
+          for (int r = 0; r < R; ++r) {
+            auto const x = Engine::multiplier(a[r] + g * group_columns, s);
 #pragma GCC unroll 8
-          for (int t = 0; t < T; ++t)
+            for (int t = 0; t < T; ++t)
 #pragma GCC unroll 16
-            for (int i = s * per_step; i < (s + 1) * per_step; ++i) Engine::multiply_add(x, from.at[g][t][i], sum[r][t][i % Engine::sums]);
-        }
-    }
+              for (int i = s * per_step; i < (s + 1) * per_step; ++i)
+                Engine::multiply_add(x, from.at[g][t][i], sum[r][t][i % Engine::sums]);
+          }
+      }
     promote<Engine, R, T>(sum, scale, total);
   }
 }
@@ -233,7 +263,7 @@ void multiply_skinny(strip_job<Engine, Rows, packed_matrices<F>> const& job, std
 /// Strips side by side for R rows: as many as their sums leave registers for.
 template <class Engine>
 constexpr int strips_for(int sums, int rows) {
-  return 4 * rows * Engine::sums <= sums ? 4 : 2 * rows * Engine::sums <= sums ? 2 : 1;
+  return has_tiles<Engine> ? 1 : 4 * rows * Engine::sums <= sums ? 4 : 2 * rows * Engine::sums <= sums ? 2 : 1;
 }
 
 /// f<T>(s) for the strips [s0, s1), T at a time, then one at a time.
@@ -262,6 +292,9 @@ MOESAIC_INLINE bool with_rows(int rows, F const& f) {
 template <tune::cpu_gemm_policy Policy, int T, class Engine, class Rows, class Weights>
 void multiply_panel(int rows, strip_job<Engine, Rows, Weights> const& job, std::int64_t s0, std::int64_t s1, float* out,
                     std::int64_t stride) {
+  // Tiles of nearly equal height: a last tile of one row would wait for its own sums.
+  int const tiles = (rows + Policy.panel_tile - 1) / Policy.panel_tile;
+  [[maybe_unused]] panel_session<Engine> const session(rows, tiles);
   block_codes<T, Weights> codes(job.w, job.expert, s1);
   using code = typename block_codes<T, Weights>::code;
   std::int64_t const strip_size = codes.strip_size(), blocks = ceil_div(job.w.k, scale_block);
@@ -283,9 +316,7 @@ void multiply_panel(int rows, strip_job<Engine, Rows, Weights> const& job, std::
       code const* const next = codes.read(s, b + 1);
       int const groups = job.groups(b), next_groups = next == nullptr ? 0 : job.groups(b + 1 < blocks ? b + 1 : 0);
       block_of<Engine> const a = job.gather(rows, b, job.weight_scale(s, b), buffer, scale);
-      // Tiles of nearly equal height: a last tile of one row would wait for its own sums. Each asks for a part of the block after the next,
-      // at the pace of the sums: asking for all of it at once would wait for memory.
-      int const tiles = (rows + Policy.panel_tile - 1) / Policy.panel_tile;
+      // Each tile asks for a part of the block after the next, at the pace of the sums: asking for all of it at once would wait for memory.
       for (int i = 0; i < tiles; ++i) {
         int const row = rows * i / tiles;
         lookahead<Engine, T, code> look{next, strip_size, &decoded[1 - current], i == 0 ? next_groups : 0, {}, nullptr};
@@ -309,7 +340,7 @@ void multiply_strips(int rows, gemm_input<Rows> const& a, Weights<F> const& w, s
   std::int64_t source[Policy.panel_rows];
   for (int r = 0; r < rows; ++r) source[r] = a.source(first_row + r);
   strip_job<Engine, Rows, Weights<F>> const job{a.rows, source, w, e};
-  if constexpr (is_packed<Weights<F>>) {
+  if constexpr (is_packed<Weights<F>> && !has_tiles<Engine>) {
     auto const skinny = [&](auto r) {
       constexpr int R = decltype(r)::value;
       constexpr int side_by_side = strips_for<Engine>(Policy.skinny_sums, R);
@@ -362,6 +393,7 @@ void for_each_panel(P& threads, Weights const& w, std::int32_t const* expert_off
 ///                on every instruction set with fma. Relative RMS error against float64 at most 2.5e-7
 ///  fp16_chunked  the same in fp16, promoted to fp32 every `promote` products: at most 1.66e-3
 ///  bf16_dot      Σ_b scale_b · (pairs of columns in ascending order, the odd one first, by fma): at most 2.5e-7 on what bf16 holds
+///  amx_bf16      Σ_b scale_b · Σ of four (even columns of 32, ascending, by fma, + odd ones likewise): the same
 template <tune::cpu_gemm_policy Policy, class Rows, template <weight_format> class Weights, weight_format F, pool P>
 void grouped_gemm(P& threads, gemm_input<Rows> const& a, Weights<F> const& w, std::int32_t const* expert_offsets, matrix_view<float> out) {
   // One matrix of few rows, a router's, is little work for many threads: small items. Many experts with many rows: large ones, since an

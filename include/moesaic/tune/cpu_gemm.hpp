@@ -11,7 +11,7 @@ enum class cpu_engine {
   fp32_exact,    // fp32, on every target
   fp16_chunked,  // fp16, promoted to fp32 every `promote` products: AVX512-FP16, Arm's half precision; E4M3 weights
   bf16_dot,      // bf16 pairs, added in fp32: AVX512-BF16; E4M3 or bf16 weights, rows that bf16 holds
-  amx_bf16,      // the same on AMX tiles
+  amx_bf16,      // the same on AMX tiles: AMX-BF16, and its caller asks Linux for them first (cpu/engine/amx_bf16.hpp)
 };
 
 /// A strip is 16 weight rows, a group four columns of it.
@@ -46,12 +46,18 @@ inline constexpr bool has_bf16_dot = true;
 #else
 inline constexpr bool has_bf16_dot = false;
 #endif
-#if defined(__AMX_BF16__) && defined(__AMX_TILE__) && defined(__AVX512BF16__)
+#if defined(__AMX_BF16__) && defined(__AMX_TILE__) && defined(__AVX512BF16__) && defined(__AVX512BW__)
 inline constexpr bool has_amx_bf16 = true;
 #else
 inline constexpr bool has_amx_bf16 = false;
 #endif
 
+// With and without AMX the instruction set in names is the same (core/instruction_set.hpp), the default is not: so its own name says it.
+#if defined(__AMX_BF16__) && defined(__AMX_TILE__) && defined(__AVX512BF16__) && defined(__AVX512BW__)
+inline namespace with_amx {
+#else
+inline namespace without_amx {
+#endif
 /// The defaults of the machine that this file is compiled for.
 struct native {
   /// Whether prepare() copies weights into the order in which kernels read them. Otherwise they are read as the caller has them, mapped
@@ -86,5 +92,6 @@ struct native {
     return {e, 1, 8, 1, 8, 48, 16};
   }
 };
+}  // namespace with_amx or without_amx
 
 }  // namespace moesaic::inline MOESAIC_ABI::tune
