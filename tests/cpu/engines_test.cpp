@@ -131,6 +131,14 @@ TYPED_TEST(cpu_engines, have_the_bits_of_their_twins) {
   }
 }
 
+TYPED_TEST(cpu_engines, give_zeros_where_there_are_no_columns) {
+  if constexpr (TypeParam::here) {
+    if (!runs_here(TypeParam::engine)) return;
+    packed const p(1, 40, 0, 3);
+    EXPECT_EQ(multiply<TypeParam>(p, {}, {0, 20}), std::vector<float>(20 * 40));
+  }
+}
+
 // Tile shapes that are not the default's.
 template <class Case, int SkinnyRows, int SkinnySums, int PanelTile, int PanelSums, int PanelRows>
 struct other_tiles : Case::tuning {

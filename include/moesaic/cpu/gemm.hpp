@@ -339,6 +339,11 @@ void multiply_strips(int rows, gemm_input<Rows> const& a, Weights<F> const& w, s
   using Engine = decltype(engine_of<Policy, F>());
   std::int64_t source[Policy.panel_rows];
   for (int r = 0; r < rows; ++r) source[r] = a.source(first_row + r);
+  if (w.k == 0) {  // nothing to add
+    for (int r = 0; r < rows; ++r)
+      for (std::int64_t n = 0; n < (s1 - s0) * strip; ++n) out[r * stride + n] = 0.0F;
+    return;
+  }
   strip_job<Engine, Rows, Weights<F>> const job{a.rows, source, w, e};
   if constexpr (is_packed<Weights<F>> && !has_tiles<Engine>) {
     auto const skinny = [&](auto r) {

@@ -52,12 +52,6 @@ inline constexpr bool has_amx_bf16 = true;
 inline constexpr bool has_amx_bf16 = false;
 #endif
 
-// With and without AMX the instruction set in names is the same (core/instruction_set.hpp), the default is not: so its own name says it.
-#if defined(__AMX_BF16__) && defined(__AMX_TILE__) && defined(__AVX512BF16__) && defined(__AVX512BW__)
-inline namespace with_amx {
-#else
-inline namespace without_amx {
-#endif
 /// The defaults of the machine that this file is compiled for.
 struct native {
   /// Whether prepare() copies weights into the order in which kernels read them. Otherwise they are read as the caller has them, mapped
@@ -65,13 +59,11 @@ struct native {
   static constexpr bool packs = true;
 
   /// Rows of f32 or E4M3 are multiplied in fp32; rows of fp16 in fp16 and rows of bf16 by bf16 products, where the processor is fast at it,
-  /// in fp32 elsewhere. (A processor with fp16 arithmetic does half as many bf16 products as fp32 ones: Sapphire Rapids and later.)
+  /// in fp32 elsewhere. (A processor with fp16 arithmetic does half as many bf16 products as fp32 ones: Sapphire Rapids and later.) AMX
+  /// only for who asks for it: a program needs the system's permission, and the engine has not been run yet.
   static constexpr cpu_engine engine(activation_format a, weight_format w) {
     if (a == activation_format::fp16 && w == weight_format::e4m3_128x128 && has_fp16_arithmetic) return cpu_engine::fp16_chunked;
-    if (a == activation_format::bf16 && w != weight_format::f32) {
-      if (has_amx_bf16) return cpu_engine::amx_bf16;
-      if (has_bf16_dot && !has_fp16_arithmetic) return cpu_engine::bf16_dot;
-    }
+    if (a == activation_format::bf16 && w != weight_format::f32 && has_bf16_dot && !has_fp16_arithmetic) return cpu_engine::bf16_dot;
     return cpu_engine::fp32_exact;
   }
 
@@ -92,6 +84,5 @@ struct native {
     return {e, 1, 8, 1, 8, 48, 16};
   }
 };
-}  // namespace with_amx or without_amx
 
 }  // namespace moesaic::inline MOESAIC_ABI::tune
