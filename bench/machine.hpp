@@ -14,8 +14,10 @@
 #include <fstream>
 #include <moesaic/cpu.hpp>
 #include <moesaic/cpu/thread_pool.hpp>
+#include <random>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -84,36 +86,59 @@ inline double copy_bandwidth(pool& threads, std::byte* data, std::size_t bytes) 
   return 2.0 * static_cast<double>(half) / (now() - start);
 }
 
+// ±[0.5, 1) in every lane: what does not change draws less power than real numbers do, and lets the clock run faster.
+template <class Engine>
+typename Engine::weight random_lanes(std::mt19937& random) {
+  using element = typename Engine::element;
+  constexpr std::uint32_t exponent = std::is_same_v<element, float>           ? 0x3F000000
+                                     : std::is_same_v<element, moesaic::fp16> ? 0x38003800
+                                                                              : 0x3F003F00;
+  constexpr std::uint32_t others = std::is_same_v<element, float>           ? 0x807FFFFF
+                                   : std::is_same_v<element, moesaic::fp16> ? 0x83FF83FF
+                                                                            : 0x807F807F;
+  typename Engine::weight w;
+  std::uint32_t lane[sizeof w / 4];
+  for (auto& l : lane) l = exponent | (static_cast<std::uint32_t>(random()) & others);
+  std::memcpy(&w, lane, sizeof w);
+  return w;
+}
+
 // Multiply-adds in registers, in operations per second of all threads: the engine's own instruction.
 template <class Engine, int OperationsALane>
 double peak(pool& threads, double seconds = 0.1) {
-  constexpr int sums = 16, repeats = 16;
+  constexpr int sums = sizeof(typename Engine::weight) >= 64 ? 16 : 10, factors = 4,
+                repeats = 4;  // what fits the registers, and hides the latency
   constexpr std::int64_t rounds = 2'000;
   static std::atomic<int> sink;
   int const count = threads.threads();
   std::vector<double> rate(static_cast<std::size_t>(count));
   threads.parallel_for(count, [&](std::int64_t t) {
+    std::mt19937 random(static_cast<unsigned>(t));
     typename Engine::sum sum[sums] = {};
-    typename Engine::weight a, b;
-    std::memset(&a, 0x3A, sizeof a);  // small numbers in every format, not zeros: what switches draws power and lowers the clock
-    std::memset(&b, 0xBA, sizeof b);
+    typename Engine::weight a[factors];
+    typename Engine::weight b = random_lanes<Engine>(random);
+    for (auto& factor : a) factor = random_lanes<Engine>(random);
     // Numbers that are not known: what is equal would be computed once.
-    __asm__ volatile("" : "+v"(a), "+v"(b));
+    for (auto& factor : a) __asm__ volatile("" : "+v"(factor));
     for (auto& s : sum) __asm__ volatile("" : "+v"(s));
     double const start = now();
     std::int64_t done = 0;
     double took = 0.0;
     while ((took = now() - start) < seconds) {
       for (std::int64_t i = 0; i < rounds; ++i)
-        [&]<std::size_t... I>(std::index_sequence<I...>) {  // indices that are known before anything is optimised: registers, not an array
-#pragma GCC unroll 16
+        [&]<std::size_t... At>(
+            std::index_sequence<At...>) {  // indices that are known before anything is optimised: registers, not an array
+#pragma GCC unroll 4
           for (int again = 0; again < repeats; ++again) {
-            __asm__ volatile("" : "+v"(a));  // or a · b would be computed once
-            (Engine::multiply_add(a, b, sum[I]), ...);
+            __asm__ volatile("" : "+v"(b));  // or the products would be computed once
+            (Engine::multiply_add(a[At % factors], b, sum[At]), ...);
           }
         }
       (std::make_index_sequence<sums>());
-      __asm__ volatile("" ::"v"(sum[0]));
+      for (auto& s : sum) {
+        __asm__ volatile("" ::"v"(s));  // wanted
+        s = typename Engine::sum{};     // before fp16 overflows
+      }
       done += rounds;
     }
     for (auto const& s : sum) sink.fetch_add(static_cast<int>(s[0]), std::memory_order_relaxed);
