@@ -105,7 +105,7 @@ typename Engine::weight random_lanes(std::mt19937& random) {
 
 // Multiply-adds in registers, in operations per second of all threads: the engine's own instruction.
 template <class Engine, int OperationsALane>
-double peak(pool& threads, double seconds = 0.1) {
+double peak(pool& threads, double seconds) {
   constexpr int sums = sizeof(typename Engine::weight) >= 64 ? 16 : 10, factors = 4,
                 repeats = 4;  // what fits the registers, and hides the latency
   constexpr std::int64_t rounds = 2'000;

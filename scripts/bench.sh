@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures the CPU backend on this machine: bench_layer and its AVX2 build, bench_stages. Leaves their output and a plot in a folder.
-# The machine has to be quiet; with the right to, the benchmarks run at real-time priority, so that other programs cannot take their cores.
+# The machine has to be quiet. (Real-time priority does not help: Linux stops such threads for 50 ms in every second.)
 #   bash scripts/bench.sh [FOLDER]      FOLDER: docs/measured/<date>_<processor> unless told
 set -euo pipefail
 . "$(dirname "$0")/setup.sh"
@@ -15,9 +15,6 @@ cmake --build --preset release --parallel "$jobs" --target "${targets[@]}"
 processor=$(awk -F': ' '/^(cpu family|model|vendor_id)[\t ]*:/ { v[NR] = $2; printf "%s%s", s, tolower($2); s = "-" } /^stepping/ { exit }' /proc/cpuinfo)
 folder=${1:-docs/measured/$(date +%F)_${processor:-$(uname -m)}}
 mkdir -p "$folder"
-real_time=()
-if command -v chrt >/dev/null && chrt -f 10 true 2>/dev/null; then real_time=(chrt -f 10); fi
-
 {
   echo "date         $(date -u +%FT%TZ)"
   echo "commit       $(git rev-parse --short HEAD 2>/dev/null || echo none)$(git diff --quiet HEAD 2>/dev/null || echo ' and changes')"
@@ -31,7 +28,7 @@ cat "$folder/machine.txt"
 for target in "${targets[@]}"; do
   say "$target"
   # The library's list of caches and its warning go to stderr: they would hide the table.
-  "${real_time[@]}" "$(find build-release/bench -type f -name "$target")" --benchmark_out="$folder/$target.json" --benchmark_out_format=json \
+  "$(find build-release/bench -type f -name "$target")" --benchmark_out="$folder/$target.json" --benchmark_out_format=json \
     2>/dev/null | tee "$folder/$target.txt"
 done
 say "plotting"

@@ -18,7 +18,7 @@ enum class weight_format {
 enum class activation_format {
   f32,               // as computed
   bf16,              // rounded once to bf16
-  fp16,              // rounded once to fp16
+  fp16,              // rounded once to fp16; on the CPU in units of a power of two for each 128 columns, so that nothing overflows
   e4m3_1x128,        // E4M3 with an fp32 scale for each 128 columns of a row
   e4m3_1x128_ue8m0,  // the same with the scale rounded up to a power of two
 };
@@ -38,6 +38,9 @@ struct layer_policy {
 namespace policies {
 struct fp8_weights {
   static constexpr layer_policy policy{};
+};
+struct fp8_fp16 {
+  static constexpr layer_policy policy{.activations = activation_format::fp16};
 };
 struct bf16_weights {
   static constexpr layer_policy policy{.weights = weight_format::bf16};
