@@ -32,5 +32,7 @@ for target in "${targets[@]}"; do
     2>/dev/null | tee "$folder/$target.txt"
 done
 say "plotting"
-python3 scripts/plot_layer.py "$folder"
+python=python3
+[ ! -x /usr/bin/python3 ] || python=/usr/bin/python3  # the one that Debian's matplotlib is for
+"$python" scripts/plot_layer.py "$folder"
 say "$folder"

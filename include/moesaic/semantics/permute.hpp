@@ -34,10 +34,9 @@ struct permute_row {
   MOESAIC_HD void operator()(G const& g, std::int64_t row, scratch&) const {
     std::int32_t const slot = layout.row_to_slot[row];
     if (slot < 0 && !layout.is_padding(row)) return;
+    T const* const from = slot < 0 ? nullptr : x.row(slot / top_k);
     T* const to = out.row(row);
-    if (slot < 0) return g.for_each(static_cast<int>(x.cols), [=](int c) { to[c] = T{}; });
-    T const* const from = x.row(slot / top_k);
-    g.for_each(static_cast<int>(x.cols), [=](int c) { to[c] = from[c]; });
+    g.for_each(static_cast<int>(x.cols), [=](int c) { to[c] = from != nullptr ? from[c] : T{}; });
   }
 };
 
