@@ -7,10 +7,11 @@ set -euo pipefail
 need_packages "${tools[@]}" libbenchmark-dev python3-matplotlib
 
 say "building"
-cmake --preset release -DMOESAIC_BENCH=ON >/dev/null
+cmake -S . -B build-bench -G Ninja -DCMAKE_BUILD_TYPE=Release -DMOESAIC_BENCH=ON -DMOESAIC_TESTS=OFF -DMOESAIC_EXAMPLES=OFF \
+  -DMOESAIC_KOKKOS=OFF >/dev/null
 targets=(bench_layer bench_stages)
 [ "$(uname -m)" != x86_64 ] || targets+=(bench_layer_avx2)
-cmake --build --preset release --parallel "$jobs" --target "${targets[@]}"
+cmake --build build-bench --parallel "$jobs" --target "${targets[@]}"
 
 processor=$(awk -F': ' '/^(cpu family|model|vendor_id)[\t ]*:/ { v[NR] = $2; printf "%s%s", s, tolower($2); s = "-" } /^stepping/ { exit }' /proc/cpuinfo)
 folder=${1:-docs/measured/$(date +%F)_${processor:-$(uname -m)}}
@@ -28,7 +29,7 @@ cat "$folder/machine.txt"
 for target in "${targets[@]}"; do
   say "$target"
   # The library's list of caches and its warning go to stderr: they would hide the table.
-  "$(find build-release/bench -type f -name "$target")" --benchmark_out="$folder/$target.json" --benchmark_out_format=json \
+  "$(find build-bench/bench -type f -name "$target")" --benchmark_out="$folder/$target.json" --benchmark_out_format=json \
     2>/dev/null | tee "$folder/$target.txt"
 done
 say "plotting"

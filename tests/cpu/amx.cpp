@@ -2,7 +2,7 @@
 #include <moesaic/cpu.hpp>
 
 using namespace moesaic;
-using bf16_rows = cpu::blocked_rows<bf16, false>;
+using bf16_rows = cpu::blocked_rows<tune::cpu_engine::amx_bf16, false>;
 constexpr tune::cpu_gemm_policy policy = tune::native::gemm(tune::cpu_engine::amx_bf16);
 constexpr auto fp8 = weight_format::e4m3_128x128;
 

@@ -24,4 +24,20 @@ TEST(cpu, has_the_bits_of_kokkos) {
   EXPECT_EQ(p.y_bits(), kokkos);
 }
 
+struct mine : moesaic::tune::native {
+  static constexpr moesaic::tune::cpu_engine engine(moesaic::activation_format a, moesaic::weight_format w) {
+    return moesaic::tune::has_fp16_arithmetic ? moesaic::tune::cpu_engine::fp16_chunked : native::engine(a, w);
+  }
+};
+
+TEST(cpu, has_the_bits_of_kokkos_with_another_tuning) {
+  tiny::weights const w;
+  moesaic::cpu::thread_pool pool(2);
+  auto const bits = tiny::forward_bits(moesaic::cpu::on(pool, mine{}), w);
+  EXPECT_EQ(tiny::forward_bits(moesaic::kokkos::on(Kokkos::OpenMP(), mine{}), w), bits);
+  if (moesaic::tune::has_fp16_arithmetic) {
+    EXPECT_NE(tiny::forward_bits(moesaic::cpu::on(pool), w), bits);
+  }
+}
+
 }  // namespace

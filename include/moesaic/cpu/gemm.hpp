@@ -1,5 +1,5 @@
-// The grouped GEMM with fp32 accumulation: a skinny kernel that decodes weights in registers, for the few rows an expert
-// has in decode, and a panel kernel that decodes them to L1 once, for more. Both add in the same order, so a row's bits never show which.
+// The grouped GEMM of all engines: a skinny kernel that decodes weights in registers, for the few rows an expert has in decode, and a panel
+// kernel that decodes them to L1 once, for more. Both add in the same order, so a row's bits never show which.
 #pragma once
 
 #include <cstdint>
@@ -168,8 +168,8 @@ MOESAIC_INLINE void copy_columns(quantized_rows<Scale> const& rows, std::int64_t
 
 template <class Rows>
 inline constexpr bool is_blocked = false;
-template <class Element, bool Scaled>
-inline constexpr bool is_blocked<blocked_rows<Element, Scaled>> = true;
+template <tune::cpu_engine Name, bool Scaled>
+inline constexpr bool is_blocked<blocked_rows<Name, Scaled>> = true;
 
 /// Rows of 128 elements each, one after another.
 template <class Engine>
@@ -392,7 +392,7 @@ void for_each_panel(P& threads, Weights const& w, std::int32_t const* expert_off
 }  // namespace detail
 
 /// out.row(r) = a.row(source of r) · W_eᵀ for every row r of every expert e. Rows: f32_rows or quantized_rows, gathered or not, or
-/// blocked_rows of the engine's element, sorted by expert. Weights: packed_matrices, or weight_matrices as a checkpoint has them, which
+/// blocked_rows of the policy's engine, sorted by expert. Weights: packed_matrices, or weight_matrices as a checkpoint has them, which
 /// cost a packing of every block each time it is read. Deterministic, batch-invariant, the same bits for either. Each output is, by engine:
 ///  fp32_exact    Σ_b scale_b · (the even columns of block b, added in ascending order by fma) + the same of the odd columns: the same bits
 ///                on every instruction set with fma. Relative RMS error against float64 at most 2.5e-7

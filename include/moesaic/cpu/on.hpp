@@ -18,19 +18,6 @@ namespace moesaic::inline MOESAIC_ABI::cpu {
 
 namespace detail {
 
-/// What an engine reads rows as.
-template <tune::cpu_engine Engine>
-using element_of = std::conditional_t<Engine == tune::cpu_engine::fp32_exact, float,
-                                      std::conditional_t<Engine == tune::cpu_engine::fp16_chunked, fp16, bf16>>;
-
-/// The engine for rows that are made already: their element says which.
-template <class Tuning, class Rows, weight_format W>
-inline constexpr tune::cpu_engine engine_for = tune::cpu_engine::fp32_exact;
-template <class Tuning, bool Scaled, weight_format W>
-inline constexpr tune::cpu_engine engine_for<Tuning, blocked_rows<fp16, Scaled>, W> = tune::cpu_engine::fp16_chunked;
-template <class Tuning, bool Scaled, weight_format W>
-inline constexpr tune::cpu_engine engine_for<Tuning, blocked_rows<bf16, Scaled>, W> = Tuning::engine(activation_format::bf16, W);
-
 /// What a context reads weights from.
 template <bool Packs>
 struct layout {
@@ -58,8 +45,7 @@ struct on {
 
   /// What the expert GEMMs of a layer read (pipeline/workspace.hpp).
   template <activation_format A, weight_format W>
-  using rows =
-      blocked_rows<detail::element_of<Tuning::engine(A, W)>, is_quantized(A) || Tuning::engine(A, W) == tune::cpu_engine::fp16_chunked>;
+  using rows = blocked_rows<Tuning::engine(A, W), is_quantized(A) || Tuning::engine(A, W) == tune::cpu_engine::fp16_chunked>;
 
   template <weight_format F>
   using prepared_matrices = typename detail::layout<Tuning::packs>::template matrices<F>;
@@ -97,7 +83,8 @@ struct on {
     return {};
   }
 
-  /// to.row(r) = x.row(r), or through row_to_slot the row of the token whose slot it is, rounded to F.
+  /// to.row(r) = x.row(r), or through row_to_slot (i32 [to.rows], −1: the row is left alone) the row of token row_to_slot[r] / top_k,
+  /// rounded to F. x [T, to.cols] of f32, bf16 or fp16. Exact: the same bits for any number of threads. Unchecked: forward's arguments are.
   template <activation_format F, class X, class Rows>
   status gather(matrix_view<X const> x, std::int32_t const* row_to_slot, int top_k, Rows const& to) const {
     return launch(to.rows * ceil_div(to.cols, scale_block), gather_rows<F, X, Rows>{x, row_to_slot, top_k, to});
@@ -106,7 +93,7 @@ struct on {
   /// Weights: packed_matrices or weight_matrices, whatever prepare() makes.
   template <class Rows, template <weight_format> class Weights, weight_format F>
   status grouped_gemm(gemm_input<Rows> const& a, Weights<F> const& w, std::int32_t const* expert_offsets, matrix_view<float> out) const {
-    cpu::grouped_gemm<policy_for<Rows, F>>(threads, a, w, expert_offsets, out);
+    cpu::grouped_gemm<policy_for<Rows>>(threads, a, w, expert_offsets, out);
     return {};
   }
 
@@ -114,14 +101,19 @@ struct on {
   template <activation_format F, class Rows, template <weight_format> class Weights, weight_format W, class Rule, class Hidden>
   status up(gemm_input<Rows> const& x, Weights<W> const& gate_weights, Weights<W> const& up_weights, std::int32_t const* expert_offsets,
             Rule const& rule, Hidden const& out) const {
-    cpu::up<F, policy_for<Rows, W>>(threads, x, gate_weights, up_weights, expert_offsets, rule, out);
+    cpu::up<F, policy_for<Rows>>(threads, x, gate_weights, up_weights, expert_offsets, rule, out);
     return {};
   }
 
  private:
-  /// Rows say by their element which engine they are for.
-  template <class Rows, weight_format W>
-  static constexpr tune::cpu_gemm_policy policy_for = Tuning::gemm(detail::engine_for<Tuning, Rows, W>);
+  /// Rows that are made for an engine say which; all others are multiplied in fp32.
+  template <class Rows>
+  static constexpr tune::cpu_gemm_policy policy_for = [] {
+    if constexpr (detail::is_blocked<Rows>)
+      return Tuning::gemm(Rows::engine);
+    else
+      return Tuning::gemm(tune::cpu_engine::fp32_exact);
+  }();
 };
 
 template <class P>

@@ -11,19 +11,32 @@
 #include <moesaic/semantics/activation.hpp>
 #include <moesaic/semantics/group.hpp>
 #include <moesaic/semantics/quantize.hpp>
+#include <moesaic/tune/cpu_gemm.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cpu {
 
-/// Element [⌈cols/128⌉][rows][128], zero behind the last column, and, if Scaled, a scale for each block of a row, f32 [⌈cols/128⌉][rows]:
-/// value = element · scale. The rows of one expert are one piece of memory in each block, whatever they were gathered from.
-template <class Element, bool Scaled>
+namespace detail {
+
+/// What an engine reads rows as.
+template <tune::cpu_engine Engine>
+using element_of = std::conditional_t<Engine == tune::cpu_engine::fp32_exact, float,
+                                      std::conditional_t<Engine == tune::cpu_engine::fp16_chunked, fp16, bf16>>;
+
+}  // namespace detail
+
+/// Rows for an engine: its element [⌈cols/128⌉][rows][128], zero behind the last column, and, if Scaled, a scale for each block of a row,
+/// f32 [⌈cols/128⌉][rows]: value = element · scale. The rows of one expert are one piece of memory in each block, whatever they were
+/// gathered from.
+template <tune::cpu_engine Engine, bool Scaled>
 struct blocked_rows {
-  Element* data = nullptr;
+  static constexpr tune::cpu_engine engine = Engine;
+  using element = detail::element_of<Engine>;
+
+  element* data = nullptr;
   float* scales = nullptr;
   std::int64_t rows = 0, cols = 0;
 
-  using element = Element;
-  using block_row = Element[scale_block];
+  using block_row = element[scale_block];
   block_row* block(std::int64_t b, std::int64_t r) const { return reinterpret_cast<block_row*>(data) + b * rows + r; }
   float* scale(std::int64_t b, std::int64_t r) const { return scales + b * rows + r; }
 
@@ -31,7 +44,7 @@ struct blocked_rows {
   template <class Arena>
   static blocked_rows take(Arena& a, std::int64_t rows, std::int64_t cols) {
     std::int64_t const blocks = ceil_div(cols, scale_block);
-    blocked_rows r{a.template take<Element>(blocks * rows * scale_block), nullptr, rows, cols};
+    blocked_rows r{a.template take<element>(blocks * rows * scale_block), nullptr, rows, cols};
     if constexpr (Scaled) r.scales = a.template take<float>(blocks * rows);
     return r;
   }
@@ -48,8 +61,9 @@ constexpr float fp16_block_scale(std::uint32_t amax_bits) {
 }
 
 /// value[0 … 128) → block b of a row, rounded to F. Columns behind `width` hold zero.
-template <activation_format F, class Element, bool Scaled>
-void store_block(float const (&value)[scale_block], int width, blocked_rows<Element, Scaled> const& to, std::int64_t row, std::int64_t b) {
+template <activation_format F, tune::cpu_engine Engine, bool Scaled>
+void store_block(float const (&value)[scale_block], int width, blocked_rows<Engine, Scaled> const& to, std::int64_t row, std::int64_t b) {
+  using Element = element_of<Engine>;
   Element* const out = *to.block(b, row);
   auto const amax = [&] { return serial_group{}.max(width, [&](int c) { return abs_bits(value[c]); }); };
   if constexpr (is_quantized(F)) {

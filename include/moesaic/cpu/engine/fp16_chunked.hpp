@@ -13,7 +13,7 @@ namespace moesaic::inline MOESAIC_ABI::cpu::detail {
 #if defined(__AVX512FP16__) || defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC)
 
 /// See fp32_exact for the members. Each output has two sums, of the even and of the odd columns, of at most `Promote` products each; rows
-/// are scaled so that no sum overflows (scaled_fp16_rows).
+/// are scaled so that no sum overflows (fp16_block_scale in cpu/rows.hpp).
 template <int Promote>
 struct fp16_chunked {
   static_assert(Promote == 16 || Promote == 32 || Promote == 64, "products are promoted within a block of 128 columns");
