@@ -25,8 +25,9 @@ __device__ inline void fold_warp(std::uint64_t mine, unsigned long long* sum) {
 }
 
 /// Tiles of blockDim.x * Loads vectors, one after the other from blockIdx.x in steps of gridDim.x; `tiles` of them fill the buffer exactly.
+/// The bounds leave registers for all loads to be in flight at once: told nothing, ptxas takes 32 and waits in between.
 template <int Loads>
-__global__ void read_tiles(uint4 const* from, std::int64_t tiles, unsigned long long* sum) {
+__global__ void __launch_bounds__(512, Loads > 8 ? 1 : 2) read_tiles(uint4 const* from, std::int64_t tiles, unsigned long long* sum) {
   std::uint64_t mine = 0;
   for (std::int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     uint4 const* const p = from + tile * (std::int64_t{blockDim.x} * Loads) + threadIdx.x;
@@ -50,7 +51,7 @@ __global__ void write_tiles(uint4* to, std::int64_t tiles, std::uint32_t word) {
 }
 
 template <int Loads>
-__global__ void copy_tiles(uint4 const* from, uint4* to, std::int64_t tiles) {
+__global__ void __launch_bounds__(512, Loads > 8 ? 1 : 2) copy_tiles(uint4 const* from, uint4* to, std::int64_t tiles) {
   for (std::int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     std::int64_t const at = tile * (std::int64_t{blockDim.x} * Loads) + threadIdx.x;
     uint4 v[Loads];
