@@ -56,8 +56,8 @@ section() {
     printf '\n'
     return
   fi
-  printf '\n== %s\n' "$name" | tee -a "$out/run.log" "$out/$log" >/dev/null
-  printf '\n== %s\n' "$name"
+  printf '\n== %s\n' "$name" | tee -a "$out/run.log"
+  [ "$log" = run.log ] || printf '\n== %s\n' "$name" >>"$out/$log"
   local text=$out/.section begin=$SECONDS status=0 verdict=passed note=
   timeout --kill-after=5 "$seconds" "$@" >"$text" 2>&1 </dev/null || status=$?
   case $status in
@@ -69,6 +69,7 @@ section() {
   if grep -qE 'Device not supported|Unable to (find|initialize)|LibraryNotLoaded' "$text" && [[ $name == *check ]]; then
     verdict=refused note=$(grep -m 1 -E 'Device not supported|Unable to|LibraryNotLoaded' "$text")
   fi
+  if [ $verdict = passed ] && grep -q '^\[==========\] Running 0 tests' "$text"; then verdict=FAILED note='its filter names no test'; fi
   [ "$verdict" != FAILED ] && [ "$verdict" != 'TIME OUT' ] || failed=1
   grep -q '^\[' "$text" && note="$note $(grep -E '^\[  (PASSED|FAILED|SKIPPED)' "$text" | tr '\n' ' ' | cut -c1-150)"
   if [ "$log" = run.log ]; then cat "$text" >>"$out/run.log"; else tee -a "$out/$log" <"$text" >>"$out/run.log"; fi
