@@ -65,7 +65,7 @@ class Operands:
 
     def exact(self, kind, group, row):
         """Row `row` of group `group` with the weights of set 0, in float64."""
-        x, w = self.x[group * self.rows + row].double(), self.w[0][group].double()
+        x, w = self.x[group * self.rows + row].float().double(), self.w[0][group].float().double()
         if kind == "block":
             x = x * self.x_blocks[group][row].double().repeat_interleave(128)
             w = w * self.w_blocks[0][group].double().repeat_interleave(128, 0).repeat_interleave(128, 1)
