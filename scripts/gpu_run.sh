@@ -35,7 +35,7 @@ sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanit
 sanitizer=${sanitizer:-compute-sanitizer}
 
 # Filters of GoogleTest: what the sanitizers, which take 10 to 100 times as long, can afford.
-some='*quantize*:*Quantize*:*permute*:*Permute*:*map*:*Map*'
+some='quantize.*:permute.*:dispatch_map.*:unpermute.*'
 summary=()
 failed=0
 
