@@ -20,6 +20,7 @@ inline moesaic::status waited(moesaic::status s, char const* what) {
 
 struct context_type : moesaic::cuda::on<moesaic::tune::sm80> {
   using base = moesaic::cuda::on<moesaic::tune::sm80>;
+  context_type() : base(nullptr) {}
 
   template <class F>
   moesaic::status launch(std::int64_t n, F const& f) const {
