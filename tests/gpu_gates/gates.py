@@ -35,19 +35,15 @@ def cubin(gate, out):
 
 
 def read_ptxas(text):
-    """Of each kernel or function: its stack, spills and registers; and the faults."""
+    """Of each kernel: its stack, spills and registers; and what ptxas says of wgmma and setmaxnreg, which it calls information."""
     functions, faults, name = {}, [], None
     for line in text.splitlines():
-        if re.search(r"\(?C75\d\d\)?|spilled to local memory", line):
+        if re.search(r"\bC75\d\d\b", line):
             faults.append(line.strip())
         if m := re.search(r"Function properties for (\S+)", line):
             name = m[1]
         if m := re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", line):
             functions[name] = {"stack": int(m[1]), "spills": int(m[2]) + int(m[3]), "registers": 0}
-            if int(m[1]):
-                faults.append(f"{name}: a stack frame of {m[1]} bytes")
-            if int(m[2]) + int(m[3]):
-                faults.append(f"{name}: {m[2]} bytes spilled, {m[3]} read back")
         if (m := re.search(r"Used (\d+) registers", line)) and name in functions:
             functions[name]["registers"] = int(m[1])
     return functions, faults
@@ -70,19 +66,22 @@ def read_sass(text):
     return kernels
 
 
+def named(word, kernels, faults):
+    """The kernels that a rule is for."""
+    found = {name: seen for name, seen in kernels.items() if word in name}
+    if not found:
+        faults.append(f"no kernel has {word} in its name")
+    return found
+
+
 def check_sass(gate, kernels):
     """The faults of gate's kernels, and a table row for each kernel that a rule names."""
     faults, rows = [], []
-    for name, seen in kernels.items():
-        local = sum(n for opcode, n in seen["opcodes"].items() if re.match(r"(LDL|STL)\b", opcode))
-        if local:
-            faults.append(f"{name}: {local} loads or stores of local memory")
     for word, rule in gate.kernels.items():
-        named = {name: seen for name, seen in kernels.items() if word in name}
-        if not named:
-            faults.append(f"no kernel has {word} in its name")
-        for name, seen in named.items():
+        for name, seen in named(word, kernels, faults).items():
             count = lambda pattern: sum(n for opcode, n in seen["opcodes"].items() if re.match(pattern, opcode))  # noqa: E731
+            if local := count(r"LDL|STL"):
+                faults.append(f"{name}: {local} loads or stores of local memory")
             for pattern in rule.has:
                 if not count(pattern):
                     faults.append(f"{name}: no {pattern}")
@@ -91,7 +90,7 @@ def check_sass(gate, kernels):
                     faults.append(f"{name}: {count(pattern)} times {pattern}")
             if rule.registers and seen["highest"] >= rule.registers:
                 faults.append(f"{name}: names R{seen['highest']}, of {rule.registers} registers")
-            rows.append(f"  {name[:90]:90} R{seen['highest']:<4} " + ", ".join(f"{p} {count(p)}" for p in rule.has))
+            rows.append(f"  {name[:120]:120} R{seen['highest']:<4} " + ", ".join(f"{p} {count(p)}" for p in rule.has))
     return faults, rows
 
 
@@ -99,11 +98,15 @@ def ptxas(gate, arguments):
     text, built = compile_unit(gate, arguments.nvcc, arguments.host, arguments.out)
     functions, faults = read_ptxas(text)
     if not built:
-        faults.append("does not compile:\n" + "\n".join(text.splitlines()[-20:]))
-    elif not functions:
-        faults.append("has no kernel")
-    faults += [f"no kernel has {word} in its name" for word in gate.kernels if built and not any(word in name for name in functions)]
-    rows = [f"  {name[:90]:90} {f['registers']:3} registers" for name, f in functions.items() if any(word in name for word in gate.kernels)]
+        return ["does not compile:\n" + "\n".join(text.splitlines()[-20:])], []
+    rows = []
+    for word in gate.kernels:
+        for name, seen in named(word, functions, faults).items():
+            if seen["stack"]:
+                faults.append(f"{name}: a stack frame of {seen['stack']} bytes")
+            if seen["spills"]:
+                faults.append(f"{name}: {seen['spills']} bytes spilled and read back")
+            rows.append(f"  {name[:120]:120} {seen['registers']:3} registers")
     return faults, rows
 
 
@@ -122,18 +125,19 @@ def self_test(arguments):
     """(a translation unit and its rules, which gate, what its fault has to say or None)"""
     here = "tests/gpu_gates/bad/"
     fine = {"fine": Kernel(has=("LDG.*128",), lacks=("HMMA",), registers=64)}
+    every = {"": Kernel()}
     cases = [
         (Gate(here + "fine.cu", kernels=fine), ptxas, None),
-        (Gate(here + "spills.cu"), ptxas, "bytes spilled"),
-        (Gate(here + "stack.cu"), ptxas, "a stack frame of"),
-        (Gate(here + "serialised.cu"), ptxas, "C7514"),
-        (Gate(here + "not_there.cu"), ptxas, "does not compile"),
+        (Gate(here + "spills.cu", kernels=every), ptxas, "bytes spilled"),
+        (Gate(here + "stack.cu", kernels=every), ptxas, "a stack frame of"),
+        (Gate(here + "serialised.cu", kernels=every), ptxas, "C7514"),
+        (Gate(here + "not_there.cu", kernels=every), ptxas, "does not compile"),
         (Gate(here + "fine.cu", kernels={"other": Kernel()}), ptxas, "no kernel has other"),
     ]
     if arguments.nvdisasm:
         cases += [
             (Gate(here + "fine.cu", kernels=fine), sass, None),
-            (Gate(here + "stack.cu"), sass, "local memory"),
+            (Gate(here + "stack.cu", kernels=every), sass, "local memory"),
             (Gate(here + "fine.cu", kernels={"fine": Kernel(has=("QGMMA",))}), sass, "no QGMMA"),
             (Gate(here + "fine.cu", kernels={"fine": Kernel(lacks=("STG",))}), sass, "times STG"),
             (Gate(here + "fine.cu", kernels={"fine": Kernel(registers=4)}), sass, "of 4 registers"),
