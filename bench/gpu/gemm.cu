@@ -156,16 +156,16 @@ struct bench {
 struct variant {
   char const* name;
   bool by_weights;  // made for few rows
-  int x_rows, w_rows, columns;
+  int x_rows, scale_rows, w_rows, columns;
   status (*run)(cudaStream_t, sm90::gemm_arguments<sm90::store_bf16> const&, bool);
 };
 template <class Tile>
 constexpr variant row_variant(char const* name) {
-  return {name, false, Tile::rows / Tile::cluster, Tile::width, Tile::columns, sm90::launch_row_gemm<Tile, sm90::store_bf16>};
+  return {name, false, Tile::rows / Tile::cluster, Tile::scale_rows, Tile::width, Tile::columns, sm90::launch_row_gemm<Tile, sm90::store_bf16>};
 }
 template <class Tile>
 constexpr variant weight_variant(char const* name) {
-  return {name, true, Tile::rows, 128, Tile::columns, sm90::launch_weight_gemm<Tile, sm90::store_bf16>};
+  return {name, true, Tile::rows, Tile::scale_rows, 128, Tile::columns, sm90::launch_weight_gemm<Tile, sm90::store_bf16>};
 }
 
 variant const variants[] = {
@@ -191,7 +191,7 @@ void fused(bench& b, char const* name, problem const& gate_up, std::int64_t inte
            quantized_rows<float> const& have, unsigned long long* different) {
   sm90::gemm_arguments<swiglu> a{};
   quantized_rows<float> x{const_cast<std::uint8_t*>(gate_up.x), const_cast<float*>(gate_up.x_scales), gate_up.rows, gate_up.k};
-  if (!must(sm90::make_row_operand(x, Tile::rows, Tile::rows, a.x), "rows")) return;
+  if (!must(sm90::make_row_operand(x, Tile::rows, Tile::scale_rows, a.x), "rows")) return;
   weight_matrices<weight_format::e4m3_128x128> w;
   w.experts = gate_up.experts;
   w.n = inter;
@@ -319,8 +319,7 @@ int main(int argc, char** argv) {
         wm.k = k;
         wm.codes = {w.p, std::int64_t{n} * k};
         wm.scales = {ws.p, std::int64_t{n / 128} * (k / 128)};
-        int const scale_rows = v.by_weights ? v.x_rows : 128;
-        if (!must(sm90::make_row_operand(xr, v.x_rows, scale_rows, a.x), v.name) || !must(sm90::make_weight_operand(wm, v.w_rows, a.w[0]), v.name))
+        if (!must(sm90::make_row_operand(xr, v.x_rows, v.scale_rows, a.x), v.name) || !must(sm90::make_weight_operand(wm, v.w_rows, a.w[0]), v.name))
           continue;
         a.expert_offsets = offsets.p;
         a.rows = rows;
@@ -376,7 +375,7 @@ int main(int argc, char** argv) {
           std::int64_t const all = std::int64_t{s.experts} * inter;
           wm.codes = {w.p + i * all * k, inter * k};
           wm.scales = {ws.p + i * all / 128 * (k / 128), inter / 128 * (k / 128)};
-          must(sm90::make_row_operand(xr, 128, 128, a.x), "rows");
+          must(sm90::make_row_operand(xr, 128, tile::scale_rows, a.x), "rows");
           must(sm90::make_weight_operand(wm, 128, a.w[0]), "weights");
           a.expert_offsets = offsets.p;
           a.rows = rows;

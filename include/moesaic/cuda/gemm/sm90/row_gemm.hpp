@@ -92,7 +92,7 @@ struct row_gemm {
           ptx::tma_load_multicast(shared + Tile::a_at(pipe.stage) + rank * part * scale_block, &p.x.codes, k0, row + rank * part, bar,
                                   (1U << Tile::cluster) - 1U, keep);
         }
-        ptx::tma_load(shared + Tile::a_scales_at(pipe.stage), &p.x.scales, row, kb, bar, keep);
+        ptx::tma_load(shared + Tile::a_scales_at(pipe.stage), &p.x.scales, row / scale_slack * scale_slack, kb, bar, keep);
 #pragma unroll
         for (int i = 0; i < pieces; ++i) {
           constexpr bool two = Epilogue::matrices == 2;
@@ -158,8 +158,9 @@ struct row_gemm {
       auto const wait = [&] { ptx::mbarrier_wait(full + pipe.stage, pipe.parity); };
       auto const load_scales = [&](int kb) {
         scales s;
-        s.row[0] = row_scale[pipe.stage * Tile::rows];
-        s.row[1] = row_scale[pipe.stage * Tile::rows + 8];
+        float const* const of_row = row_scale + pipe.stage * (Tile::a_scale_pitch / 4) + t.row % scale_slack;
+        s.row[0] = of_row[0];
+        s.row[1] = of_row[8];
 #pragma unroll
         for (int i = 0; i < pieces; ++i) {
           s.piece[i][0] = __ldg(weight_scale[i] + kb);

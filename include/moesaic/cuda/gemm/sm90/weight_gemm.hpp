@@ -50,7 +50,7 @@ struct weight_gemm {
         for (int i = 0; i < matrices; ++i)
           ptx::tma_load(shared + Tile::weights_at(pipe.stage) + i * Tile::weight_bytes, map[i], k0, p.w[i].row(w.expert, t.n0), bar, once);
         ptx::tma_load(shared + Tile::tokens_at(pipe.stage), &p.x.codes, k0, t.row, bar, keep);
-        ptx::tma_load(shared + Tile::a_scales_at(pipe.stage), &p.x.scales, t.row, kb, bar, keep);
+        ptx::tma_load(shared + Tile::a_scales_at(pipe.stage), &p.x.scales, t.row / scale_slack * scale_slack, kb, bar, keep);
       }
     }
   }
@@ -77,7 +77,8 @@ struct weight_gemm {
 #pragma unroll
         for (int i = 0; i < matrices; ++i) scale[i] = __ldg(weight_scale[i] + kb);
         ptx::mbarrier_wait(full + pipe.stage, pipe.parity);
-        auto const* const row_scale = reinterpret_cast<float2 const*>(shared + Tile::a_scales_at(pipe.stage)) + lane % 4;
+        auto const* const row_scale =
+            reinterpret_cast<float const*>(shared + Tile::a_scales_at(pipe.stage)) + t.row % scale_slack + lane % 4 * 2;
         std::uint32_t const at_stage = static_cast<std::uint32_t>(pipe.stage) * (Tile::stage_bytes >> 4);
         float sum[matrices][half];
 #pragma unroll
@@ -96,10 +97,10 @@ struct weight_gemm {
         for (int i = 0; i < matrices; ++i) ptx::wgmma_touch(sum[i]);
 #pragma unroll
         for (int j = 0; j < half / 4; ++j) {
-          float2 const of_token = row_scale[4 * j];
+          float const of_token[2] = {row_scale[8 * j], row_scale[8 * j + 1]};
 #pragma unroll
           for (int i = 0; i < matrices; ++i) {
-            float const s[2] = {of_token.x * scale[i], of_token.y * scale[i]};
+            float const s[2] = {of_token[0] * scale[i], of_token[1] * scale[i]};
 #pragma unroll
             for (int v = 0; v < 4; ++v) total[i][4 * j + v] = __fmaf_rn(sum[i][4 * j + v], s[v % 2], total[i][4 * j + v]);
           }
