@@ -1,7 +1,9 @@
 // Dense products by cuBLASLt on the shapes of the expert GEMMs: what a grouped GEMM without any grouping would reach.
 #pragma once
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "bench.hpp"
 #include "dense_check.hpp"
@@ -13,21 +15,20 @@ inline void product_of(bench& b, cublaslt& lt, dense_sets const& sets, dense kin
   std::string const shape = std::to_string(p.m) + "x" + std::to_string(p.n) + "x" + std::to_string(p.k);
   b.guarded(std::string("cublaslt ") + name(kind) + " " + shape, [&] {
     cublaslt::plan plan(lt, kind, p.m, p.n, p.k, sets.at(0));
-    // The heuristic's first choice is not always the fastest: all are tried, and the fastest is what others are compared with.
-    int best = -1;
-    double first_us = 0.0, best_us = 0.0;
-    for (int candidate = 0; candidate < plan.candidates(); ++candidate) {
-      try {
-        double const us = time_calls(
-                              b.s, [&](int i) { plan.run(sets.at(i % dense_sets::sets), candidate, b.s); }, 3, 1000.0)
-                              .median;
-        if (candidate == 0) first_us = us;
-        if (best < 0 || us < best_us) best = candidate, best_us = us;
+    // The heuristic's first choice is not always the fastest: all are timed in turn, and the fastest is what others are compared with.
+    std::vector<int> runs;
+    for (int candidate = 0; candidate < plan.candidates(); ++candidate) try {
+        plan.run(sets.at(0), candidate, b.s);
+        runs.push_back(candidate);
       } catch (std::exception const& e) {
         std::printf("        candidate %d of %s %s: %s\n", candidate, name(kind), shape.c_str(), e.what());
       }
-    }
-    if (best < 0) throw std::runtime_error("no candidate runs");
+    if (runs.empty()) throw std::runtime_error("no candidate runs");
+    auto const timed = time_in_turn(b.s, static_cast<int>(runs.size()),
+                                    [&](int v, int i) { plan.run(sets.at(i % dense_sets::sets), runs[static_cast<std::size_t>(v)], b.s); });
+    auto const fastest = std::min_element(timed.begin(), timed.end(), [](times const& x, times const& y) { return x.median < y.median; });
+    int const best = runs[static_cast<std::size_t>(fastest - timed.begin())];
+    double const first_us = timed.front().median;
     auto const report = [&](char const* item, times const& t, watch& clocks) {
       double const rate = p.operations() / t.median * 1e-6;
       json line;
@@ -45,7 +46,7 @@ inline void product_of(bench& b, cublaslt& lt, dense_sets const& sets, dense kin
     auto const run = [&](int i) { plan.run(sets.at(i % dense_sets::sets), best, b.s); };
     {
       watch clocks(b.clocks);
-      report("gemm", time_calls(b.s, run, 15, 4000.0), clocks);
+      report("gemm", time_calls(b.s, run, 21, 4000.0), clocks);
     }
     if (sustained) {
       watch clocks(b.clocks);
