@@ -3,7 +3,7 @@
 # or runs out of its time does not stop the next. Changes no setting of the card.
 #   bash scripts/gpu_run.sh [FOLDER [OUT]] [--only a,b,…] [--dry-run] [--allow-no-gpu]
 # FOLDER: .gpu unless told. OUT: gpu_results unless told; at most 8 files:
-#   summary.txt, run.log (all output), tests.log, sanitizer.log, ceilings.jsonl, stages.jsonl, gemm.jsonl (with the layer's), peers.jsonl
+#   summary.txt, tests.log (the sanitizer's too), run.log (all else), {ceilings,stages,gemm,layer,peers}.jsonl
 # Exit status: 0 if every section that ran passed.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -35,12 +35,12 @@ sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanit
 sanitizer=${sanitizer:-compute-sanitizer}
 
 # Filters of GoogleTest: what the sanitizers, which take 10 to 100 times as long, can afford.
-some='*quantize*:*Quantize*:*permute*:*Permute*:*map*:*Map*'
+some='quantize.*:permute.*:dispatch_map.*:unpermute.*'
 summary=()
 failed=0
 
-# section NAME SECONDS LOG SHOWN NEEDS COMMAND…: runs COMMAND with a time limit, all of its output to LOG and run.log, the last SHOWN lines to
-# the terminal. NEEDS: a file without which the section is skipped, or -.
+# section NAME SECONDS LOG SHOWN NEEDS COMMAND…: runs COMMAND with a time limit, all of its output to LOG, the last SHOWN lines to the
+# terminal. NEEDS: a file without which the section is skipped, or -.
 section() {
   local name=$1 seconds=$2 log=$3 shown=$4 needs=$5
   shift 5
@@ -56,8 +56,7 @@ section() {
     printf '\n'
     return
   fi
-  printf '\n== %s\n' "$name" | tee -a "$out/run.log"
-  [ "$log" = run.log ] || printf '\n== %s\n' "$name" >>"$out/$log"
+  printf '\n== %s\n' "$name" | tee -a "$out/$log"
   local text=$out/.section begin=$SECONDS status=0 verdict=passed note=
   timeout --kill-after=5 "$seconds" "$@" >"$text" 2>&1 </dev/null || status=$?
   case $status in
@@ -72,7 +71,7 @@ section() {
   if [ $verdict = passed ] && grep -q '^\[==========\] Running 0 tests' "$text"; then verdict=FAILED note='its filter names no test'; fi
   [ "$verdict" != FAILED ] && [ "$verdict" != 'TIME OUT' ] || failed=1
   grep -q '^\[' "$text" && note="$note $(grep -E '^\[  (PASSED|FAILED|SKIPPED)' "$text" | tr '\n' ' ' | cut -c1-150)"
-  if [ "$log" = run.log ]; then cat "$text" >>"$out/run.log"; else tee -a "$out/$log" <"$text" >>"$out/run.log"; fi
+  cat "$text" >>"$out/$log"
   tail -n "$shown" "$text" | cut -c1-200
   summary+=("$(printf '%-12s %-9s %4d s  %s' "$name" "$verdict" $((SECONDS - begin)) "$note")")
   rm -f "$text"
@@ -88,15 +87,16 @@ section conformance 120 tests.log 12 "$bin/conformance_cuda" "$bin/conformance_c
 section determinism 60 tests.log 6 "$bin/conformance_cuda" "$bin/conformance_cuda" '--gtest_filter=*Determin*:*determin*'
 section graph 60 tests.log 6 "$bin/conformance_cuda" "$bin/conformance_cuda" '--gtest_filter=*Graph*:*graph*'
 section stages_test 60 tests.log 12 "$bin/cuda_stages" "$bin/cuda_stages"
-section sm90_test 60 tests.log 20 "$bin/cuda_sm90" "$bin/cuda_sm90"
 for tool in memcheck racecheck initcheck synccheck; do
-  section $tool 40 sanitizer.log 6 "$bin/conformance_cuda" "$sanitizer" --tool $tool --error-exitcode 9 --print-limit 20 \
+  section $tool 40 tests.log 6 "$bin/conformance_cuda" "$sanitizer" --tool $tool --error-exitcode 9 --print-limit 20 \
     "$bin/conformance_cuda" "--gtest_filter=$some"
 done
+section gemm_memcheck 60 tests.log 6 "$bin/bench_gpu_gemm" "$sanitizer" --tool memcheck --error-exitcode 9 --print-limit 20 \
+  "$bin/bench_gpu_gemm" --quick --shape 32x9
 section ceilings 45 run.log 60 "$bin/bench_gpu_ceilings" "$bin/bench_gpu_ceilings" --out "$out/ceilings.jsonl" --cublaslt "${lt:-libcublasLt.so.13}"
 section stages 40 run.log 40 "$bin/bench_gpu_stages" "$bin/bench_gpu_stages" --out "$out/stages.jsonl"
-section gemm 60 run.log 60 "$bin/bench_gpu_sm90" "$bin/bench_gpu_sm90" --out "$out/gemm.jsonl"
-section layer 60 run.log 40 "$bin/bench_gpu_layer" "$bin/bench_gpu_layer" --out "$out/gemm.jsonl"
+section gemm 90 run.log 70 "$bin/bench_gpu_gemm" "$bin/bench_gpu_gemm" --out "$out/gemm.jsonl"
+section layer 60 run.log 40 "$bin/bench_gpu_layer" "$bin/bench_gpu_layer" --out "$out/layer.jsonl"
 section peers 75 run.log 60 bench/gpu/peers.py "$python" -u bench/gpu/peers.py --out "$out/peers.jsonl"
 
 [ -z "$dry" ] || exit 0

@@ -72,40 +72,61 @@ struct times {
   int samples = 0, calls = 0;  // calls: how many a sample averages over
 };
 
-/// f(i) enqueues its i-th call on s, so that it can take one input after the other. Samples follow each other without a pause; each is as
-/// many calls as fill `at_least` microseconds, for an event is read to half a microsecond.
-template <std::invocable<int> F>
-times time_calls(cudaStream_t s, F const& f, int samples = 11, double at_least = 2000.0) {
+/// f(variant, i) enqueues the i-th call of a variant on s; i lets it take one input after the other. All variants are timed in turn, round
+/// by round and without a pause, after `warm` microseconds of them: a card at its power limit slows within milliseconds, and what is timed
+/// first would look fastest. A sample is as many calls as fill `at_least` microseconds, for an event is read to half a microsecond.
+template <std::invocable<int, int> F>
+std::vector<times> time_in_turn(cudaStream_t s, int variants, F const& f, int rounds = 11, double at_least = 2000.0,
+                                double warm = 30'000.0) {
+  auto const count = static_cast<std::size_t>(variants);
+  std::vector<times> all(count);
   event first, last;
   float ms = 0.0F;
-  for (int i = 0; i < 2; ++i) f(i);
-  ok(cudaEventRecord(first, s));
-  for (int i = 0; i < 3; ++i) f(i);
-  ok(cudaEventRecord(last, s));
-  ok(cudaEventSynchronize(last));
-  ok(cudaEventElapsedTime(&ms, first, last));
-  double const guess = std::max(static_cast<double>(ms) * 1e3 / 3.0, 0.1);
-
-  times t;
-  t.samples = samples;
-  t.calls = static_cast<int>(std::clamp(std::ceil(at_least / guess), 1.0, 2000.0));
-  std::vector<event> marks(static_cast<std::size_t>(samples) + 1);
-  ok(cudaEventRecord(marks[0], s));
-  for (int sample = 0, i = 0; sample < samples; ++sample) {
-    for (int c = 0; c < t.calls; ++c) f(i++);
-    ok(cudaEventRecord(marks[static_cast<std::size_t>(sample) + 1], s));
+  double round_us = 0.0;
+  for (std::size_t v = 0; v < count; ++v) {
+    for (int i = 0; i < 2; ++i) f(static_cast<int>(v), i);
+    ok(cudaEventRecord(first, s));
+    for (int i = 0; i < 3; ++i) f(static_cast<int>(v), i);
+    ok(cudaEventRecord(last, s));
+    ok(cudaEventSynchronize(last));
+    ok(cudaEventElapsedTime(&ms, first, last));
+    double const guess = std::max(static_cast<double>(ms) * 1e3 / 3.0, 0.1);
+    all[v].samples = rounds;
+    all[v].calls = static_cast<int>(std::clamp(std::ceil(at_least / guess), 1.0, 2000.0));
+    round_us += guess * all[v].calls;
+  }
+  int const warm_rounds = static_cast<int>(std::ceil(warm / round_us));
+  std::vector<event> marks(count * static_cast<std::size_t>(rounds) + 1);
+  std::size_t mark = 0;
+  int i = 0;
+  for (int round = -warm_rounds; round < rounds; ++round) {
+    if (round == 0) ok(cudaEventRecord(marks[mark++], s));
+    for (std::size_t v = 0; v < count; ++v) {
+      for (int c = 0; c < all[v].calls; ++c) f(static_cast<int>(v), i++);
+      if (round >= 0) ok(cudaEventRecord(marks[mark++], s));
+    }
   }
   ok(cudaEventSynchronize(marks.back()));
-  std::vector<double> us;
-  for (std::size_t sample = 0; sample + 1 < marks.size(); ++sample) {
-    ok(cudaEventElapsedTime(&ms, marks[sample], marks[sample + 1]));
-    us.push_back(static_cast<double>(ms) * 1e3 / t.calls);
+  for (std::size_t v = 0; v < count; ++v) {
+    std::vector<double> us;
+    for (std::size_t at = v; at + 1 < marks.size(); at += count) {
+      ok(cudaEventElapsedTime(&ms, marks[at], marks[at + 1]));
+      us.push_back(static_cast<double>(ms) * 1e3 / all[v].calls);
+    }
+    std::sort(us.begin(), us.end());
+    all[v].median = us[us.size() / 2];
+    all[v].min = us.front();
+    all[v].max = us.back();
   }
-  std::sort(us.begin(), us.end());
-  t.median = us[us.size() / 2];
-  t.min = us.front();
-  t.max = us.back();
-  return t;
+  return all;
+}
+
+/// The same of one function f(i), without a warm-up of its own.
+template <std::invocable<int> F>
+times time_calls(cudaStream_t s, F const& f, int samples = 11, double at_least = 2000.0) {
+  return time_in_turn(
+             s, 1, [&](int, int i) { f(i); }, samples, at_least, 0.0)
+      .front();
 }
 
 /// One JSON object, built key by key.
