@@ -1,16 +1,16 @@
-# Headers, one export set per component, and the package file. All three components are installed whether or not this build has Kokkos: they
-# are headers, and the package file looks for Kokkos where it is asked for the component kokkos.
+# Headers, one export set per component, and the package file. All components are installed whether or not this build has Kokkos or
+# CUDA: they are headers, and the package file looks for Kokkos where it is asked for the component kokkos.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(package ${CMAKE_INSTALL_DATADIR}/cmake/moesaic)  # not below lib: nothing here depends on the architecture
 
-# `cmake --install DIR --component moesaic`, or moesaic_cpu or moesaic_kokkos, installs one alone; each needs those before it.
-foreach(component moesaic cpu kokkos)
+# `cmake --install DIR --component moesaic`, or moesaic_cpu, moesaic_kokkos or moesaic_cuda, installs one alone; each needs moesaic, kokkos needs cpu too.
+foreach(component moesaic cpu kokkos cuda)
   set(part moesaic_${component})
   if(component STREQUAL "moesaic")
     set(part moesaic)
     install(DIRECTORY include/moesaic DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT ${part}
-      FILES_MATCHING PATTERN "*.hpp" REGEX "/moesaic/(cpu|kokkos)([.]hpp)?$" EXCLUDE)
+      FILES_MATCHING PATTERN "*.hpp" REGEX "/moesaic/(cpu|kokkos|cuda)([.]hpp)?$" EXCLUDE)
   else()
     install(DIRECTORY include/moesaic/${component} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/moesaic COMPONENT ${part} FILES_MATCHING PATTERN "*.hpp")
     install(FILES include/moesaic/${component}.hpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/moesaic COMPONENT ${part})

@@ -1,5 +1,5 @@
-# find_package(moesaic 0.1 [COMPONENTS moesaic cpu kokkos]): moesaic::moesaic and moesaic::cpu always; moesaic::kokkos where that component is
-# asked for and Kokkos is found, and nobody looks for Kokkos otherwise.
+# find_package(moesaic 0.1 [COMPONENTS moesaic cpu kokkos cuda]): moesaic::moesaic and moesaic::cpu always; moesaic::kokkos where that component
+# is asked for and Kokkos is found, and nobody looks for Kokkos otherwise; moesaic::cuda where it is asked for: its user enables the language.
 set(moesaic_NOT_FOUND_MESSAGE "")
 set(_moesaic_components moesaic cpu ${moesaic_FIND_COMPONENTS})
 list(REMOVE_DUPLICATES _moesaic_components)
@@ -7,8 +7,8 @@ foreach(_moesaic_component IN LISTS _moesaic_components)
   set(moesaic_${_moesaic_component}_FOUND FALSE)
   set(_moesaic_targets ${CMAKE_CURRENT_LIST_DIR}/moesaic-${_moesaic_component}-targets.cmake)
   set(_moesaic_missing "")
-  if(NOT _moesaic_component MATCHES "^(moesaic|cpu|kokkos)$")
-    set(_moesaic_missing "there is no component '${_moesaic_component}': there are moesaic, cpu and kokkos")
+  if(NOT _moesaic_component MATCHES "^(moesaic|cpu|kokkos|cuda)$")
+    set(_moesaic_missing "there is no component '${_moesaic_component}': there are moesaic, cpu, kokkos and cuda")
   elseif(NOT EXISTS ${_moesaic_targets})
     set(_moesaic_missing "the component '${_moesaic_component}' is not part of this installation")
   elseif(_moesaic_component STREQUAL "kokkos" AND NOT TARGET Kokkos::kokkos)
@@ -24,6 +24,13 @@ foreach(_moesaic_component IN LISTS _moesaic_components)
     include(${_moesaic_targets})
     if(_moesaic_component STREQUAL "kokkos")
       set_property(TARGET moesaic::kokkos PROPERTY INTERFACE_LINK_LIBRARIES moesaic::cpu Kokkos::kokkos)
+    endif()
+    if(_moesaic_component STREQUAL "cuda")
+      if("cuda_std_20" IN_LIST CMAKE_CUDA_COMPILE_FEATURES)
+        target_compile_features(moesaic::cuda INTERFACE cuda_std_20)
+      else()  # CMake before 3.25.2 does not know C++20 for nvcc
+        target_compile_options(moesaic::cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>)
+      endif()
     endif()
     set(moesaic_${_moesaic_component}_FOUND TRUE)
   elseif(moesaic_FIND_REQUIRED_${_moesaic_component})

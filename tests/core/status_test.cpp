@@ -22,6 +22,7 @@ TEST(status, line_names_argument_member_and_values) {
   EXPECT_EQ(text({errc::shape_mismatch, "x", "cols", 7167, 7168}), "x.cols is 7167, expected 7168");
   EXPECT_EQ(text({errc::too_small, "out", "capacity", 63, 64}), "out.capacity is 63, expected at least 64");
   EXPECT_EQ(text({errc::memory_too_small, "workspace", "", 64, 128}), "workspace holds 64 bytes, needed are 128");
+  EXPECT_EQ(text({errc::device_refused, "kernel launch", "", 209, 0}), "kernel launch was refused with error 209");
 }
 
 TEST(status, longest_values_fit_and_are_exact) {

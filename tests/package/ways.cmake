@@ -113,7 +113,7 @@ else()  # find_package, in a prefix that is not where it was installed
   # Components.
   find(known works "0.1 REQUIRED COMPONENTS moesaic cpu")
   find(nonsense fails "0.1 REQUIRED COMPONENTS nonsense"
-    SAYS "moesaic: there is no component 'nonsense': there are moesaic, cpu and kokkos")
+    SAYS "moesaic: there is no component 'nonsense': there are moesaic, cpu, kokkos and cuda")
   find(kokkos_is_looked_for fails "0.1 REQUIRED COMPONENTS kokkos" SAYS "somebody looks for Kokkos")
 
   unset(ENV{Kokkos_ROOT})

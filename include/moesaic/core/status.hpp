@@ -13,6 +13,7 @@ enum class errc {
   shape_mismatch,    // a number of rows, columns, experts … is not `expected`
   too_small,         // a number is below `expected`
   memory_too_small,  // caller-owned memory holds `value` bytes where `expected` are needed
+  device_refused,    // a device's runtime answered `value`, an error code of its own, when work was given to it
 };
 
 /// The answer of every call that can be given wrong arguments. Converts to true when all is well.
@@ -63,6 +64,7 @@ constexpr status_text describe(status const& s) {
     case errc::shape_mismatch: out.put(" is ").put(s.value).put(", expected ").put(s.expected); break;
     case errc::too_small: out.put(" is ").put(s.value).put(", expected at least ").put(s.expected); break;
     case errc::memory_too_small: out.put(" holds ").put(s.value).put(" bytes, needed are ").put(s.expected); break;
+    case errc::device_refused: out.put(" was refused with error ").put(s.value); break;
   }
   return out;
 }

@@ -1,0 +1,101 @@
+// The grouped GEMM in fp32 fma, for every format and shape: semantics/gemm.hpp's order and so its bits and its error. What no tensor core
+// does exactly, fp32 weights, is multiplied here; the faster kernels are held to it.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include <moesaic/core/status.hpp>
+#include <moesaic/cuda/gemm/tile_list.hpp>
+#include <moesaic/cuda/launch.hpp>
+#include <moesaic/semantics/gemm.hpp>
+
+namespace moesaic::inline MOESAIC_ABI::cuda {
+
+/// What a grouped GEMM is given; rows of `out` are rows of the map.
+template <class Rows, weight_format F>
+struct gemm_arguments {
+  gemm_input<Rows> a;
+  weight_matrices<F> w;
+  std::int32_t const* expert_offsets;
+  matrix_view<float> out;
+};
+
+/// 64 × 64 outputs a block, 4 × 4 a thread.
+struct fma_tile {
+  static constexpr int rows = 64, columns = 64, depth = 32, threads = 256;
+  static constexpr int pitch = 68;  // 64 and what keeps rows of 16 bytes on different banks
+};
+
+template <class Rows, weight_format F>
+__global__ void __launch_bounds__(fma_tile::threads) fma_gemm(gemm_arguments<Rows, F> const g) {
+  using tile = fma_tile;
+  extern __shared__ std::int32_t tile_memory[];
+  __shared__ __align__(16) float a[tile::depth][tile::pitch];
+  __shared__ __align__(16) float w[tile::depth][tile::pitch];
+  tile_list const tiles = tile_list::make(tile_memory, g.expert_offsets, g.out.rows, g.w.n, g.w.experts, tile::rows, tile::columns);
+  int const thread = static_cast<int>(threadIdx.x), ty = thread / 16 * 4, tx = thread % 16 * 4;
+
+  for (std::int64_t t = tile_list::first(); t < tiles.count(); t += tile_list::stride()) {
+    gemm_tile const at = tiles.at(t);
+    // A thread brings column `thread % 32` of eight rows and of eight weight rows. Rows outside the matrices are zeros.
+    int const depth = thread % 32, first = thread / 32;
+    std::int64_t source[8];
+    for (int i = 0; i < 8; ++i) {
+      std::int64_t const row = at.row + first + i * 8;
+      source[i] = row < at.last ? g.a.source(row) : -1;
+    }
+    float total[4][4] = {}, block[4][4] = {};
+    for (std::int64_t k0 = 0; k0 < g.w.k; k0 += tile::depth) {
+      std::int64_t const k = k0 + depth;
+      for (int i = 0; i < 8; ++i) {
+        std::int64_t const n = at.column + first + i * 8;
+        a[depth][first + i * 8] = source[i] >= 0 && k < g.w.k ? row_value(g.a.rows, source[i], k) : 0.0F;
+        w[depth][first + i * 8] = n < g.w.n && k < g.w.k ? weight_value<F>(g.w.row(at.expert, n)[k]) : 0.0F;
+      }
+      __syncthreads();
+      int const steps = static_cast<int>(g.w.k - k0 < tile::depth ? g.w.k - k0 : tile::depth);
+      for (int s = 0; s < steps; ++s) {
+        float4 const x = *reinterpret_cast<float4 const*>(&a[s][ty]), y = *reinterpret_cast<float4 const*>(&w[s][tx]);
+        float const left[4] = {x.x, x.y, x.z, x.w}, right[4] = {y.x, y.y, y.z, y.w};
+        for (int i = 0; i < 4; ++i)
+          for (int j = 0; j < 4; ++j) block[i][j] = fma(left[i], right[j], block[i][j]);
+      }
+      __syncthreads();
+      if ((k0 + tile::depth) % scale_block == 0 || k0 + tile::depth >= g.w.k) {
+        std::int64_t const b = k0 / scale_block;
+        for (int i = 0; i < 4; ++i) {
+          std::int64_t const row = at.row + ty + i;
+          float const scale = row < at.last ? row_scale(g.a.rows, g.a.source(row), b) : 0.0F;
+          for (int j = 0; j < 4; ++j) {
+            std::int64_t const n = at.column + tx + j;
+            if (row < at.last && n < g.w.n) total[i][j] = fma(block[i][j], product(scale, weight_scale(g.w, at.expert, n, b)), total[i][j]);
+            block[i][j] = 0.0F;
+          }
+        }
+      }
+    }
+    for (int i = 0; i < 4; ++i)
+      for (int j = 0; j < 4; ++j)
+        if (at.row + ty + i < at.last && at.column + tx + j < g.w.n) g.out(at.row + ty + i, at.column + tx + j) = total[i][j];
+  }
+}
+
+/// Enqueues a kernel that walks tiles: as many blocks as the device holds at once, or fewer where there are fewer tiles.
+template <class Tile, class Kernel, class Rows, weight_format F>
+MOESAIC_CUDA_HOST status start_gemm(cudaStream_t stream, int multiprocessors, int blocks_each, Kernel* kernel, unsigned shared_bytes,
+                                    gemm_arguments<Rows, F> const& g) {
+  if (g.w.experts > most_experts) return {errc::out_of_range, "w", "experts", g.w.experts, most_experts};
+  std::int64_t const tiles = most_tiles(g.out.rows, g.w.experts, Tile::rows, ceil_div(g.w.n, Tile::columns));
+  std::int64_t const blocks = std::int64_t{multiprocessors} * blocks_each;
+  if (tiles <= 0) return {};
+  return start(stream, {static_cast<unsigned>(tiles < blocks ? tiles : blocks), Tile::threads, shared_bytes}, kernel, g);
+}
+
+template <class Rows, weight_format F>
+MOESAIC_CUDA_HOST status launch_fma_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
+  return start_gemm<fma_tile>(stream, multiprocessors, 2, fma_gemm<Rows, F>, static_cast<unsigned>(tile_list_bytes(g.w.experts)), g);
+}
+
+}  // namespace moesaic::inline MOESAIC_ABI::cuda

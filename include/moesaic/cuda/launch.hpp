@@ -1,0 +1,79 @@
+// Every row-wise stage as a kernel: launcher<F> runs the functor F, the primary template with a block for each item. Stages with a kernel
+// of their own are partial specialisations, in files of their own that on.hpp includes; all give the functor's bits.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <type_traits>
+
+#include <moesaic/core/status.hpp>
+#include <moesaic/cuda/group.hpp>
+
+#if !defined(__CUDACC__)
+#error "moesaic's CUDA backend is kernels: compile the file that includes it with nvcc"
+#endif
+
+// Two shared objects that were built for different architectures must not take each other's launchers: none leaves its object.
+#define MOESAIC_CUDA_HOST __attribute__((visibility("hidden")))
+
+namespace moesaic::inline MOESAIC_ABI::cuda {
+
+/// cudaSuccess as ok, anything else as errc::device_refused with the code as its value.
+inline status status_of(cudaError_t e, char const* what = "kernel launch") {
+  if (e == cudaSuccess) return {};
+  return {errc::device_refused, what, "", static_cast<long long>(e), 0};
+}
+
+/// What a launch is told beside its arguments.
+struct launch_shape {
+  unsigned blocks = 1, threads = 128;
+  unsigned shared_bytes = 0;  ///< dynamic shared memory
+};
+
+/// Enqueues a kernel. Up to 48 KB of shared memory need no more; kernels that take more say so to allow_shared first. Capturable.
+template <class... Parameters, class... Arguments>
+MOESAIC_CUDA_HOST status start(cudaStream_t stream, launch_shape const& shape, void (*kernel)(Parameters...),
+                               Arguments const&... arguments) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(shape.blocks);
+  config.blockDim = dim3(shape.threads);
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = stream;
+  return status_of(::cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+}
+
+/// Lets a kernel have more than 48 KB of shared memory. Cheap; not a stream operation, so it may be called during capture.
+template <class Kernel>
+MOESAIC_CUDA_HOST status allow_shared(Kernel* kernel, int bytes) {
+  return status_of(::cudaFuncSetAttribute(reinterpret_cast<void const*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
+                   "shared memory");
+}
+
+namespace detail {
+
+template <class F>
+__global__ void run_stage(std::int64_t n, F const f) {
+  static_assert(sizeof(typename F::scratch) <= 40 * 1024, "a stage's scratch must fit the static shared memory of a block");
+  __shared__ typename F::scratch scratch;
+  __shared__ std::uint32_t slot[32];
+  for (std::int64_t i = blockIdx.x; i < n; i += gridDim.x) {
+    f(block_group{slot}, i, scratch);
+    __syncthreads();  // the next item may write at once what this one's threads have read last
+  }
+}
+
+}  // namespace detail
+
+/// f(group, i, scratch) for each i in [0, n), n < 2^31: a block of 128 threads for each item; a stage with one item takes a large block.
+template <class F>
+struct launcher {
+  MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, F const& f) {
+    static_assert(std::is_trivially_copyable_v<F>, "a stage is copied to the device");
+    if (n <= 0) return {};
+    std::int64_t const blocks = n < 0x7fff'ffff ? n : 0x7fff'ffff;
+    return start(stream, {static_cast<unsigned>(blocks), n == 1 ? 1024U : 128U}, detail::run_stage<F>, n, f);
+  }
+};
+
+}  // namespace moesaic::inline MOESAIC_ABI::cuda

@@ -1,0 +1,20 @@
+// Which kernels the CUDA backend takes, as types: cuda::on<tune::sm90a>{stream}. A later architecture runs an earlier one's portable
+// kernels.
+#pragma once
+
+#include <moesaic/core/macros.hpp>
+
+namespace moesaic::inline MOESAIC_ABI::tune {
+
+/// mma.sync: every GPU from compute capability 8.0 on. The default.
+struct sm80 {
+  static constexpr int compute_capability = 80;
+};
+
+/// Hopper (H100, H200, GH200): what sm80 has, and wgmma on tiles that TMA brings for E4M3 rows and weights. Runs on compute capability 9.0
+/// and on no other, and its files have to be compiled for sm_90a.
+struct sm90a : sm80 {
+  static constexpr int compute_capability = 90;
+};
+
+}  // namespace moesaic::inline MOESAIC_ABI::tune

@@ -1,0 +1,57 @@
+// The CUDA backend under conformance. Its arrays lie in pinned host memory that the device can reach (cuda/pinned_main.cu), so the suite needs
+// no copies; every call is waited for, because the suite looks at results as soon as it may.
+#include <cstdio>
+#include <cstdlib>
+#include <moesaic/cuda.hpp>
+#include <string>
+
+namespace stamp {
+inline constexpr char const* name = "cuda portable";
+
+inline moesaic::status waited(moesaic::status s, char const* what) {
+  cudaError_t const e = cudaDeviceSynchronize();
+  if (e != cudaSuccess) {  // nothing that comes later on this device would work
+    std::printf("[ device   ] %s: %s in %s\n", name, cudaGetErrorString(e), what);
+    std::fflush(stdout);
+    std::_Exit(3);
+  }
+  return s;
+}
+
+struct context_type : moesaic::cuda::on<moesaic::tune::sm80> {
+  using base = moesaic::cuda::on<moesaic::tune::sm80>;
+  context_type() : base(nullptr) {}
+
+  template <class F>
+  moesaic::status launch(std::int64_t n, F const& f) const {
+    return waited(base::launch(n, f), __PRETTY_FUNCTION__);
+  }
+  template <class Rows, class Prepared>
+  moesaic::status grouped_gemm(moesaic::gemm_input<Rows> const& a, Prepared const& w, std::int32_t const* expert_offsets,
+                               moesaic::matrix_view<float> out) const {
+    return waited(base::grouped_gemm(a, w, expert_offsets, out), __PRETTY_FUNCTION__);
+  }
+};
+inline constexpr int settings[] = {1};  // a stream
+inline context_type context(int) { return {}; }
+inline std::string describe(int) { return "one stream"; }
+inline void finish() { static_cast<void>(waited({}, "finish")); }
+}  // namespace stamp
+
+#if CONFORMANCE_PART == 1
+#include "map.hpp"
+#include "permute.hpp"
+#include "route.hpp"
+#include "unpermute.hpp"
+#elif CONFORMANCE_PART == 2
+#include "activation.hpp"
+#include "quantize.hpp"
+#elif CONFORMANCE_PART == 3
+#include "gemm.hpp"
+#elif CONFORMANCE_PART == 4
+#include "arguments.hpp"
+#include "forward.hpp"
+#include "layer_stages.hpp"
+#else
+#error "CONFORMANCE_PART is 1 to 4: see CMakeLists.txt"
+#endif
