@@ -28,9 +28,7 @@ struct activated_values {
   matrix_view<float const> gate, up;
   activation_rule<A, Terms> rule;
 
-  __device__ row_part row(std::int64_t r) const {
-    return {is_gated(A) ? gate.row(r) : nullptr, up.row(r), rule.of_row(r, up.cols)};
-  }
+  __device__ row_part row(std::int64_t r) const { return {is_gated(A) ? gate.row(r) : nullptr, up.row(r), rule.of_row(r, up.cols)}; }
   __device__ loaded load(row_part const& p, int column) const {
     loaded l;
     if constexpr (is_gated(A)) unpack(detail::load<count>(p.gate + column), l.gate);
@@ -59,8 +57,8 @@ __device__ inline pack<float, 4> rounded(float const (&v)[4]) {
 
 /// Rows [0, n), those below *row_count, 4 columns an access, `each` accesses a thread: block (row, y) of row_blocks::of(cols / 4, each).
 template <activation_format F, class Values>
-__global__ void __launch_bounds__(256) activate_kernel(Values const from, matrix_view<float> const out, int cols,
-                                                       std::int32_t const* row_count) {
+__global__ void __launch_bounds__(256)
+    activate_kernel(Values const from, matrix_view<float> const out, int cols, std::int32_t const* row_count) {
   constexpr int each = 2;
   std::int64_t const row = blockIdx.x;
   if (row_count != nullptr && row >= *row_count) return;

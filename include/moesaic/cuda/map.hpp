@@ -53,8 +53,8 @@ struct map_plan {
     if (p.warps == 0) return p;
     if (p.blocks == 1 && p.rounds > 0)  // no warp without slots
       while (p.warps > 1 && std::int64_t{p.warps / 2} * p.rounds * lanes >= slots) p.warps /= 2;
-    p.run = p.rounds > 0 ? std::int64_t{p.rounds} * lanes
-                         : align_up(ceil_div(slots > 0 ? slots : 1, std::int64_t{p.blocks} * p.warps), lanes);
+    p.run =
+        p.rounds > 0 ? std::int64_t{p.rounds} * lanes : align_up(ceil_div(slots > 0 ? slots : 1, std::int64_t{p.blocks} * p.warps), lanes);
     return p;
   }
 };
@@ -175,7 +175,9 @@ __global__ void __launch_bounds__(1024) build_map(build_dispatch_map const f, ma
       for (int b = 0; b < map_plan::most_blocks; ++b) {
 #pragma unroll
         for (int h = 0; h < per_word; ++h) {
-          std::int32_t const c = static_cast<std::int32_t>(per_word == 1 ? of_block[b] : h == 0 ? of_block[b] & 0xFFFFu : of_block[b] >> 16);
+          std::int32_t const c = static_cast<std::int32_t>(per_word == 1 ? of_block[b]
+                                                           : h == 0      ? of_block[b] & 0xFFFFu
+                                                                         : of_block[b] >> 16);
           all[h] += c;
           if (b < static_cast<int>(blockIdx.x)) earlier[h] += c;
         }
@@ -235,7 +237,8 @@ __global__ void __launch_bounds__(1024) build_map(build_dispatch_map const f, ma
   if (blocks > 1) ptx::cluster_wait();
 }
 
-/// Blocks that may work together: most_blocks, which every device of compute capability 9.0 or later can place, if the code was made for one.
+/// Blocks that may work together: most_blocks, which every device of compute capability 9.0 or later can place, if the code was made for
+/// one.
 MOESAIC_CUDA_HOST inline int map_cluster() {
   cudaFuncAttributes a{};
   if (::cudaFuncGetAttributes(&a, reinterpret_cast<void const*>(build_map<1>)) != cudaSuccess) {

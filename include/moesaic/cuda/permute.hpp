@@ -26,9 +26,7 @@ struct moved_rows {
   struct held {
     word<16> piece[each];
   };
-  __device__ int at(int i) const {
-    return static_cast<int>((blockIdx.y * each + static_cast<unsigned>(i)) * blockDim.x + threadIdx.x);
-  }
+  __device__ int at(int i) const { return static_cast<int>((blockIdx.y * each + static_cast<unsigned>(i)) * blockDim.x + threadIdx.x); }
   __device__ held load(std::int64_t row) const {
     held h;
 #pragma unroll
@@ -71,8 +69,8 @@ __global__ void __launch_bounds__(256) spread_rows(std::int64_t n, Rows const ro
 
 /// The scales of the rows [0, n): a thread has one row and the scale blocks y, y + blocks of the grid, …
 template <class Scale, class Layout>
-__global__ void __launch_bounds__(128) permute_scales(std::int64_t n, quantized_rows<Scale> const x, Layout const layout, int top_k,
-                                                      quantized_rows<Scale> const out) {
+__global__ void __launch_bounds__(128)
+    permute_scales(std::int64_t n, quantized_rows<Scale> const x, Layout const layout, int top_k, quantized_rows<Scale> const out) {
   std::int64_t const row = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (row >= n) return;
   std::int32_t const slot = layout.row_to_slot[row];
@@ -89,7 +87,8 @@ MOESAIC_CUDA_HOST status start_permute(cudaStream_t stream, std::int64_t n, void
                         static_cast<int>(bytes / 16)};
   row_blocks const shape = row_blocks::of(rows.pieces, moved_rows::each);
   if constexpr (std::is_same_v<Layout, tight_rows>)
-    if (layout.slot_to_row != nullptr && tokens > 0) return start_rows(stream, tokens, shape, spread_rows<moved_rows>, n, rows, layout.slot_to_row, top_k);
+    if (layout.slot_to_row != nullptr && tokens > 0)
+      return start_rows(stream, tokens, shape, spread_rows<moved_rows>, n, rows, layout.slot_to_row, top_k);
   return start_rows(stream, n, shape, fetch_rows<Layout>, rows, layout, top_k);
 }
 
@@ -101,8 +100,8 @@ struct launcher<permute_row<T, Layout>> {
     constexpr std::int64_t size = sizeof(T);
     if (n <= 0) return {};
     if (f.x.cols * size % 16 != 0 || !rows_are_16_byte_aligned(f.x) || !rows_are_16_byte_aligned(f.out)) return start_any(stream, n, f);
-    return detail::start_permute(stream, n, f.x.data, f.x.stride * size, f.out.data, f.out.stride * size, f.x.cols * size, f.x.rows, f.layout,
-                                 f.top_k);
+    return detail::start_permute(stream, n, f.x.data, f.x.stride * size, f.out.data, f.out.stride * size, f.x.cols * size, f.x.rows,
+                                 f.layout, f.top_k);
   }
 };
 

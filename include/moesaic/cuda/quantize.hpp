@@ -71,11 +71,11 @@ __device__ inline word<Count> encode(float const (&v)[Count], quotient_of<Scale>
   return codes;
 }
 
-/// Items [0, n) of quantize_rows or activate_quantize_rows, of which rows from *row_count on are left out. Block (i, y) has rows 4 i … 4 i + 3;
-/// its warp w the columns of scale block y · warps + w. Columns are a multiple of 8.
+/// Items [0, n) of quantize_rows or activate_quantize_rows, of which rows from *row_count on are left out. Block (i, y) has rows 4 i … 4 i
+/// + 3; its warp w the columns of scale block y · warps + w. Columns are a multiple of 8.
 template <class Source, class Scale>
-__global__ void __launch_bounds__(256) quantize_kernel(std::int64_t n, Source const source, quantized_rows<Scale> const out, int cols,
-                                                       std::int32_t const* row_count) {
+__global__ void __launch_bounds__(256)
+    quantize_kernel(std::int64_t n, Source const source, quantized_rows<Scale> const out, int cols, std::int32_t const* row_count) {
   constexpr int count = Source::count, loads = 16 / count;
   int const blocks = (cols + scale_block - 1) / scale_block;
   int const lane = static_cast<int>(threadIdx.x) % 32, part = lane % 8;
@@ -127,8 +127,8 @@ template <class Source, class Scale>
 MOESAIC_CUDA_HOST status start_quantize(cudaStream_t stream, std::int64_t n, Source const& source, quantized_rows<Scale> const& out,
                                         std::int64_t cols, std::int32_t const* row_count) {
   std::int64_t const blocks = ceil_div(cols, scale_block);
-  return start_rows(stream, ceil_div(ceil_div(n, blocks), 4), row_blocks::of(blocks * 32, 1), quantize_kernel<Source, Scale>, n, source, out,
-                    static_cast<int>(cols), row_count);
+  return start_rows(stream, ceil_div(ceil_div(n, blocks), 4), row_blocks::of(blocks * 32, 1), quantize_kernel<Source, Scale>, n, source,
+                    out, static_cast<int>(cols), row_count);
 }
 
 /// What start_quantize wants of its target.

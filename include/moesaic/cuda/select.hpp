@@ -13,8 +13,8 @@ namespace moesaic::inline MOESAIC_ABI::cuda {
 /// Which routers have that kernel: all but sparsemixer's, up to 1024 choices, 32 groups and 32 experts a token. The others are run by the
 /// launcher for any stage.
 template <class L>
-concept selects_in_registers = L::config.score != score_fn::sparsemixer && L::config.choices() <= 1024 && L::config.top_k <= 32 &&
-                               L::config.n_group <= 32;
+concept selects_in_registers =
+    L::config.score != score_fn::sparsemixer&& L::config.choices() <= 1024 && L::config.top_k <= 32 && L::config.n_group <= 32;
 
 namespace detail {
 
@@ -69,8 +69,7 @@ struct warp_select {
 #pragma unroll
       for (int half = 16; half > 0; half /= 2) total = plain_sum(total, ::__shfl_xor_sync(~0U, total, half));
 #pragma unroll
-      for (int j = 0; j < each; ++j)
-        score[j] = is_nan(score[j]) ? score[j] : moesaic::detail::quotient(score[j], total);
+      for (int j = 0; j < each; ++j) score[j] = is_nan(score[j]) ? score[j] : moesaic::detail::quotient(score[j], total);
     }
   }
 
