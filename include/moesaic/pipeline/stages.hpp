@@ -132,7 +132,7 @@ status permute(B const& ctx, matrix_view<X> x, dispatch_map map, matrix_view<std
                                           check::rows_of_16_bytes("out", out, x.rows * map.top_k, x.cols));
       !s || x.rows == 0)
     return s;
-  return ctx.launch(out.rows, permute_row<element>{x, {map.row_to_slot}, map.top_k, out});
+  return ctx.launch(out.rows, permute_row<element>{x, {map.row_to_slot, map.slot_to_row}, map.top_k, out});
 }
 
 /// The same for quantised rows.
@@ -142,7 +142,7 @@ status permute(B const& ctx, quantized_rows<Scale> x, dispatch_map map, quantize
                                           check::quantized("out", out, x.rows * map.top_k, x.cols));
       !s || x.rows == 0)
     return s;
-  return ctx.launch(out.rows, permute_quantized_row<Scale>{x, {map.row_to_slot}, map.top_k, out});
+  return ctx.launch(out.rows, permute_quantized_row<Scale>{x, {map.row_to_slot, map.slot_to_row}, map.top_k, out});
 }
 
 /// x [rows, cols] of f32, bf16 or fp16 → E4M3 codes with one scale for 128 columns, fp32 or (Scale = u8) UE8M0. Exact.
@@ -224,10 +224,11 @@ status activation(B const& ctx, matrix_view<float const> gate, matrix_view<float
 }
 
 /// y[t] = Σ_k choice.weights[t, k] · partials[slot_to_row[t, k]] and what `extras` adds (semantics/combine.hpp: the shared expert, the
-/// residual, and the rules of some families), in fp32, rounded once to y's type. partials [T·K, H] fp32 in row order. Exact.
-template <backend B, class Y>
-status unpermute(B const& ctx, matrix_view<float const> partials, dispatch_map map, topk_choice choice, matrix_view<Y> y,
-                 std::type_identity_t<combine_extras<Y>> const& extras = {}) {
+/// residual, and the rules of some families), in fp32, rounded once to y's type. partials [T·K, H] of f32, bf16 or fp16 in row order. Exact.
+template <backend B, class P, class Y>
+status unpermute(B const& ctx, matrix_view<P> partials, dispatch_map map, topk_choice choice, matrix_view<Y> y,
+                 std::type_identity_t<combine_extras<Y, std::remove_const_t<P>>> const& extras = {}) {
+  using partial = std::remove_const_t<P>;
   std::int64_t const tokens = y.rows;
   if (status const s = check::first_error(check::rows_of_16_bytes("y", y, tokens, y.cols), check::map("map", map, tokens, map.top_k),
                                           check::choice("choice", choice, tokens, map.top_k),
@@ -240,7 +241,7 @@ status unpermute(B const& ctx, matrix_view<float const> partials, dispatch_map m
     if (status const s = check::rows_of_16_bytes("extras.residual", extras.residual, tokens, y.cols); !s) return s;
   if (extras.zero_experts != 0)
     if (status const s = check::rows_of_16_bytes("extras.identity", extras.identity, tokens, y.cols); !s) return s;
-  return ctx.launch(tokens, combine_row<Y>{partials, map, choice.ids, choice.weights, extras, y});
+  return ctx.launch(tokens, combine_row<Y, partial>{partials, map, choice.ids, choice.weights, extras, y});
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI

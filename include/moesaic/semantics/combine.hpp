@@ -11,10 +11,11 @@
 
 namespace moesaic::inline MOESAIC_ABI {
 
-/// What a token's sum may hold beside its experts' rows. Everything may be left out. Y is the element type of y.
-template <class Y>
+/// What a token's sum may hold beside its experts' rows. Everything may be left out. Y is the element type of y, P that of what a down GEMM
+/// writes: float, bf16 or fp16.
+template <class Y, class P = float>
 struct combine_extras {
-  matrix_view<float const> shared{};           ///< [T, H] rows of the shared expert
+  matrix_view<P const> shared{};               ///< [T, H] rows of the shared expert
   matrix_view<Y const> residual{};             ///< [T, H], added last; may be y
   float routed_scale = 1.0F;                   ///< multiplies the sum over the experts (scale_site::output)
   float shared_scale = 1.0F;                   ///< multiplies shared …
@@ -30,16 +31,16 @@ struct combine_extras {
 /// routed_scale; then + shared_scale · shared[t] by fma, then + residual[t], then one rounding to Y. Slots without a row (−1) contribute
 /// nothing, unless they are zero experts, which add weights[t, k] · identity[t]. Deterministic: nothing depends on the order in which rows
 /// were computed.
-template <class Y>
+template <class Y, class P = float>
 struct combine_row {
   static constexpr int chunk = 64;
   struct scratch {};
 
-  matrix_view<float const> partials;
+  matrix_view<P const> partials;
   dispatch_map map;
   std::int32_t const* ids;
   float const* weights;
-  combine_extras<Y> extras;
+  combine_extras<Y, P> extras;
   matrix_view<Y> y;
 
   template <group G>
@@ -74,7 +75,7 @@ struct combine_row {
     if (extras.routed_scale != 1.0F)
       for (int c = 0; c < width; ++c) acc[c] = product(acc[c], extras.routed_scale);
     if (extras.shared.data != nullptr)
-      for (int c = 0; c < width; ++c) acc[c] = fma(shared_scale, extras.shared(t, first + c), acc[c]);
+      for (int c = 0; c < width; ++c) acc[c] = fma(shared_scale, to_float(extras.shared(t, first + c)), acc[c]);
     if (extras.residual.data != nullptr)
       for (int c = 0; c < width; ++c) acc[c] += to_float(extras.residual(t, first + c));
     Y* const out = y.row(t) + first;
@@ -83,11 +84,12 @@ struct combine_row {
 
   MOESAIC_INLINE bool valid(std::int64_t t) const { return extras.valid_tokens == nullptr || t < *extras.valid_tokens; }
 
-  MOESAIC_INLINE static void add(float* acc, float w, float const* p, float const* bias, int width) {
+  template <class T>
+  MOESAIC_INLINE static void add(float* acc, float w, T const* p, float const* bias, int width) {
     if (bias != nullptr)
-      for (int c = 0; c < width; ++c) acc[c] = fma(w, p[c] + bias[c], acc[c]);
+      for (int c = 0; c < width; ++c) acc[c] = fma(w, to_float(p[c]) + bias[c], acc[c]);
     else
-      for (int c = 0; c < width; ++c) acc[c] = fma(w, p[c], acc[c]);
+      for (int c = 0; c < width; ++c) acc[c] = fma(w, to_float(p[c]), acc[c]);
   }
 };
 

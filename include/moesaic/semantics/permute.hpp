@@ -12,6 +12,7 @@ namespace moesaic::inline MOESAIC_ABI {
 /// that somebody reads, and where a row's scales lie. Those with padding: semantics/adapt_deep_gemm.hpp.
 struct tight_rows {
   std::int32_t const* row_to_slot;
+  std::int32_t const* slot_to_row = nullptr;  ///< the inverse, or null: with it a backend may read every row of x once
 
   MOESAIC_HD constexpr bool is_padding(std::int64_t) const { return false; }
   template <class Scale>

@@ -20,24 +20,30 @@ struct scores {
   /// to[e] = the logit that the model means: z + the linear layer's bias, scaled, softly capped.
   template <group G>
   MOESAIC_INLINE static void logits(G const& g, float const* z, float const* logit_bias, float* to) {
-    g.for_each(count, [=](int e) {
-      static_cast<void>(logit_bias);  // clang would warn of a capture that some models do not use
-      float v = z[e];
-      if constexpr (config.logit_bias) v = v + logit_bias[e];
-      if constexpr (config.logit_scale != 1.0F) v = product(v, config.logit_scale);
-      if constexpr (config.logit_softcap > 0.0F) v = product(tanh(detail::quotient(v, config.logit_softcap)), config.logit_softcap);
-      to[e] = v;
-    });
+    g.for_each(count, [=](int e) { to[e] = logit(z[e], logit_bias, e); });
+  }
+
+  /// The same for choice e alone, whose router output is v.
+  MOESAIC_INLINE static float logit(float v, [[maybe_unused]] float const* logit_bias, [[maybe_unused]] int e) {
+    if constexpr (config.logit_bias) v = v + logit_bias[e];
+    if constexpr (config.logit_scale != 1.0F) v = product(v, config.logit_scale);
+    if constexpr (config.logit_softcap > 0.0F) v = product(tanh(detail::quotient(v, config.logit_softcap)), config.logit_softcap);
+    return v;
+  }
+
+  /// Whether a score depends on its own logit alone, and that score.
+  static constexpr bool elementwise = config.score == score_fn::sigmoid || config.score == score_fn::sqrt_softplus;
+  MOESAIC_INLINE static float from_logit(float v) requires elementwise {
+    if constexpr (config.score == score_fn::sigmoid) return sigmoid(v);
+    if constexpr (config.score == score_fn::sqrt_softplus) return detail::square_root(softplus(v));
   }
 
   /// score[e]: logits → scores, in place. The softmax leaves NaN logits out; of logits equal to the largest, +inf included, each counts as
   /// exp(0).
   template <group G>
   MOESAIC_INLINE static void from_logits(G const& g, float* score) {
-    if constexpr (config.score == score_fn::sigmoid) {
-      g.for_each(count, [=](int e) { score[e] = sigmoid(score[e]); });
-    } else if constexpr (config.score == score_fn::sqrt_softplus) {
-      g.for_each(count, [=](int e) { score[e] = detail::square_root(softplus(score[e])); });
+    if constexpr (elementwise) {
+      g.for_each(count, [=](int e) { score[e] = from_logit(score[e]); });
     } else if constexpr (config.score == score_fn::softmax) {
       std::uint32_t const top = g.max(count, [=](int e) { return ordered_key(score[e]); });
       float const largest = score_of(top);
@@ -71,13 +77,22 @@ struct scores {
         if constexpr (config.norm != norm_fn::none) {
           float total = 0.0F;
           for (int k = 0; k < config.top_k; ++k) total += is_nan(picked[k]) ? 0.0F : picked[k];
-          divisor = config.norm == norm_fn::sum ? total + config.norm_eps : total > config.norm_eps ? total : config.norm_eps;
+          divisor = divisor_of(total);
         }
-        // All selected scores may have underflowed to 0; without norm_eps the quotient would be 0/0.
-        for (int k = 0; k < config.top_k; ++k)
-          weights[k] = is_nan(picked[k]) || !(divisor > 0.0F) ? 0.0F : product(detail::quotient(picked[k], divisor), weight_scale);
+        for (int k = 0; k < config.top_k; ++k) weights[k] = weight(picked[k], divisor);
       });
     }
+  }
+
+  /// By what the selected scores are divided, from their sum; with norm_fn::none that is 1.
+  MOESAIC_INLINE static float divisor_of(float total) {
+    if constexpr (config.norm == norm_fn::none) return 1.0F;
+    return config.norm == norm_fn::sum ? total + config.norm_eps : total > config.norm_eps ? total : config.norm_eps;
+  }
+
+  /// The weight of one selected score. All of them may have underflowed to 0; without norm_eps the quotient would be 0/0.
+  MOESAIC_INLINE static float weight(float picked, float divisor) {
+    return is_nan(picked) || !(divisor > 0.0F) ? 0.0F : product(detail::quotient(picked, divisor), weight_scale);
   }
 
  private:

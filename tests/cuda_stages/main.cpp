@@ -1,0 +1,36 @@
+// cuda_stages [select] [map] [rows] [activation] [combine]: all of them by default. Prints every failure, and at the end how many checks
+// there were; exit status 1 if any failed, 2 where CUDA itself did.
+#include <cstdio>
+#include <cstring>
+
+namespace stages {
+extern int total_checks(), total_failures();
+void check_select();
+void check_map();
+void check_rows();
+void check_activation();
+void check_combine();
+}  // namespace stages
+
+int main(int argc, char** argv) {
+  struct {
+    char const* name;
+    void (*run)();
+  } const all[] = {{"map", stages::check_map},
+                   {"select", stages::check_select},
+                   {"rows", stages::check_rows},
+                   {"activation", stages::check_activation},
+                   {"combine", stages::check_combine}};
+  for (auto const& part : all) {
+    bool wanted = argc < 2;
+    for (int i = 1; i < argc; ++i) wanted = wanted || std::strcmp(argv[i], part.name) == 0;
+    if (!wanted) continue;
+    int const checks = stages::total_checks(), failures = stages::total_failures();
+    part.run();
+    std::printf("%-10s %5d checks, %d failed\n", part.name, stages::total_checks() - checks, stages::total_failures() - failures);
+    std::fflush(stdout);
+  }
+  std::printf("%s: %d checks, %d failed\n", stages::total_failures() == 0 ? "PASS" : "FAIL", stages::total_checks(),
+              stages::total_failures());
+  return stages::total_failures() == 0 ? 0 : 1;
+}
