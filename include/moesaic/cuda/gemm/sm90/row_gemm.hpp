@@ -259,9 +259,10 @@ __global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel(__grid_const
     }
     ptx::fence_mbarrier_init();
   }
-  ptx::wait_for_dependency();
   count_tiles<Tile::threads>(p.expert_offsets, p.experts, p.rows, Tile::rows, p.n_tiles / Tile::cluster, starts, offsets,
                              reinterpret_cast<std::int32_t*>(shared + Tile::staging_at));
+  ptx::wait_for_dependency();
+  ptx::launch_dependents();
   int rank = 0;
   if constexpr (Tile::cluster > 1) {
     rank = static_cast<int>(blockIdx.x) % Tile::cluster;
@@ -274,7 +275,6 @@ __global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel(__grid_const
   } else {
     ptx::take_registers<Tile::math_registers>();
     work.multiply_all();
-    if (threadIdx.x % 32 == 0 && warp == 4) ptx::launch_dependents();
   }
 #endif
 }
