@@ -1,5 +1,5 @@
-// operator new out of memory that main() names: pinned host memory that the device reaches by the same address, so that every std::vector of a
-// test is a device array too. Not a .cu file: nvcc takes a replaced operator new for one of the device as well.
+// operator new out of memory that main() names: pinned host memory that the device reaches by the same address, so that every std::vector
+// of a test is a device array too. Not a .cu file: nvcc takes a replaced operator new for one of the device as well.
 #include "pinned_new.hpp"
 
 #include <cstddef>

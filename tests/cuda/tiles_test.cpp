@@ -33,8 +33,7 @@ void expect_each_output_once(problem const& p) {
   ASSERT_LE(count, moesaic::cuda::most_tiles(p.rows, experts, p.tile_rows, wide));
   std::vector<int> seen(static_cast<std::size_t>(p.rows * wide), 0);
   for (std::int64_t t = 0; t < count; ++t) {
-    gemm_tile const tile =
-        moesaic::cuda::tile_at(t, first.data(), offsets, p.rows, experts, p.tile_rows, p.tile_columns, wide);
+    gemm_tile const tile = moesaic::cuda::tile_at(t, first.data(), offsets, p.rows, experts, p.tile_rows, p.tile_columns, wide);
     ASSERT_TRUE(tile.expert >= 0 && tile.expert < experts);
     ASSERT_LT(tile.row, tile.last);
     ASSERT_LE(tile.last - tile.row, p.tile_rows);

@@ -52,8 +52,8 @@ MOESAIC_CUDA_HOST status allow_shared(Kernel* kernel, int bytes) {
 
 namespace detail {
 
-template <class F>
-__global__ void run_stage(std::int64_t n, F const f) {
+template <int Threads, class F>
+__global__ void __launch_bounds__(Threads) run_stage(std::int64_t n, F const f) {
   static_assert(sizeof(typename F::scratch) <= 40 * 1024, "a stage's scratch must fit the static shared memory of a block");
   __shared__ typename F::scratch scratch;
   __shared__ std::uint32_t slot[32];
@@ -72,7 +72,8 @@ struct launcher {
     static_assert(std::is_trivially_copyable_v<F>, "a stage is copied to the device");
     if (n <= 0) return {};
     std::int64_t const blocks = n < 0x7fff'ffff ? n : 0x7fff'ffff;
-    return start(stream, {static_cast<unsigned>(blocks), n == 1 ? 1024U : 128U}, detail::run_stage<F>, n, f);
+    if (n == 1) return start(stream, {1, 1024}, detail::run_stage<1024, F>, n, f);
+    return start(stream, {static_cast<unsigned>(blocks), 128}, detail::run_stage<128, F>, n, f);
   }
 };
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include <moesaic/core/status.hpp>
-#include <moesaic/cuda/gemm/portable_fma.hpp>
+#include <moesaic/cuda/gemm/portable.hpp>
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/semantics/unpacked_weights.hpp>
 #include <moesaic/tune/cuda_arch.hpp>
@@ -46,7 +46,7 @@ struct on : unpacked_weights {
   template <class Rows, weight_format F>
   status grouped_gemm(gemm_input<Rows> const& a, weight_matrices<F> const& w, std::int32_t const* expert_offsets,
                       matrix_view<float> out) const {
-    return launch_fma_gemm(stream, multiprocessors, gemm_arguments<Rows, F>{a, w, expert_offsets, out});
+    return launch_portable_gemm(stream, multiprocessors, gemm_arguments<Rows, F>{a, w, expert_offsets, out});
   }
 };
 

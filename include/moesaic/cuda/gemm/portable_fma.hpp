@@ -7,25 +7,18 @@
 #include <cstdint>
 
 #include <moesaic/core/status.hpp>
+#include <moesaic/cuda/gemm/arguments.hpp>
 #include <moesaic/cuda/gemm/tile_list.hpp>
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/semantics/gemm.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
 
-/// What a grouped GEMM is given; rows of `out` are rows of the map.
-template <class Rows, weight_format F>
-struct gemm_arguments {
-  gemm_input<Rows> a;
-  weight_matrices<F> w;
-  std::int32_t const* expert_offsets;
-  matrix_view<float> out;
-};
-
 /// 64 × 64 outputs a block, 4 × 4 a thread.
 struct fma_tile {
   static constexpr int rows = 64, columns = 64, depth = 32, threads = 256;
   static constexpr int pitch = 68;  // 64 and what keeps rows of 16 bytes on different banks
+  static constexpr int static_bytes = 2 * depth * pitch * 4, dynamic_bytes = 0;
 };
 
 template <class Rows, weight_format F>
@@ -82,20 +75,9 @@ __global__ void __launch_bounds__(fma_tile::threads) fma_gemm(gemm_arguments<Row
   }
 }
 
-/// Enqueues a kernel that walks tiles: as many blocks as the device holds at once, or fewer where there are fewer tiles.
-template <class Tile, class Kernel, class Rows, weight_format F>
-MOESAIC_CUDA_HOST status start_gemm(cudaStream_t stream, int multiprocessors, int blocks_each, Kernel* kernel, unsigned shared_bytes,
-                                    gemm_arguments<Rows, F> const& g) {
-  if (g.w.experts > most_experts) return {errc::out_of_range, "w", "experts", g.w.experts, most_experts};
-  std::int64_t const tiles = most_tiles(g.out.rows, g.w.experts, Tile::rows, ceil_div(g.w.n, Tile::columns));
-  std::int64_t const blocks = std::int64_t{multiprocessors} * blocks_each;
-  if (tiles <= 0) return {};
-  return start(stream, {static_cast<unsigned>(tiles < blocks ? tiles : blocks), Tile::threads, shared_bytes}, kernel, g);
-}
-
 template <class Rows, weight_format F>
 MOESAIC_CUDA_HOST status launch_fma_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
-  return start_gemm<fma_tile>(stream, multiprocessors, 2, fma_gemm<Rows, F>, static_cast<unsigned>(tile_list_bytes(g.w.experts)), g);
+  return start_gemm<fma_tile>(stream, multiprocessors, 2, fma_gemm<Rows, F>, g);
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

@@ -1,0 +1,50 @@
+// Which portable kernel multiplies what. All of them that may take the same operands give the same bits, so the choice is one of speed
+// alone: by what the host knows, the number of rows and of experts, and never by how the rows are shared out.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include <moesaic/core/status.hpp>
+#include <moesaic/cuda/gemm/arguments.hpp>
+#include <moesaic/cuda/gemm/portable_fma.hpp>
+#include <moesaic/cuda/gemm/portable_panel.hpp>
+#include <moesaic/cuda/gemm/portable_skinny.hpp>
+#include <moesaic/cuda/gemm/tiles.hpp>
+
+namespace moesaic::inline MOESAIC_ABI::cuda {
+
+enum class portable_kernel { skinny_16x8, skinny_16x32, skinny_32x64, panel_64x128 };
+
+/// The largest tiles that the experts' average fills and that give three in four multiprocessors something to do.
+constexpr portable_kernel choose_kernel(std::int64_t rows, int experts, std::int64_t n, int multiprocessors) {
+  std::int64_t const average = ceil_div(rows, experts);
+  auto const enough = [&](int tile_rows, int tile_columns) {
+    return most_tiles(rows, experts, tile_rows, ceil_div(n, tile_columns)) * 4 >= std::int64_t{multiprocessors} * 3;
+  };
+  if (average > 48 && enough(64, 128)) return portable_kernel::panel_64x128;
+  if (average > 16 && enough(32, 64)) return portable_kernel::skinny_32x64;
+  if (enough(16, 32)) return portable_kernel::skinny_16x32;
+  return portable_kernel::skinny_16x8;
+}
+
+/// The grouped GEMM for every GPU from compute capability 8.0 on: rows f32_rows or quantised, weights f32, bf16 or E4M3, any shape.
+///
+/// fp32 weights are multiplied by fp32 fma, in semantics/gemm.hpp's order. All others by mma.sync, products exact (fp32 rows are three bf16
+/// terms, E4M3 and bf16 one), sums of 16 columns cut by the hardware, those added in fp32, sums of 128 columns scaled and added by fma.
+template <class Rows, weight_format F>
+MOESAIC_CUDA_HOST status launch_portable_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
+  if constexpr (!is_one_bf16_term<F>) {
+    return launch_fma_gemm(stream, multiprocessors, g);
+  } else {
+    switch (choose_kernel(g.out.rows, g.w.experts, g.w.n, multiprocessors)) {
+      case portable_kernel::skinny_16x8: return launch_skinny_gemm<skinny_tile<1, 1>>(stream, multiprocessors, g);
+      case portable_kernel::skinny_16x32: return launch_skinny_gemm<skinny_tile<1, 4>>(stream, multiprocessors, g);
+      case portable_kernel::skinny_32x64: return launch_skinny_gemm<skinny_tile<2, 8>>(stream, multiprocessors, g);
+      default: return launch_panel_gemm(stream, multiprocessors, g);
+    }
+  }
+}
+
+}  // namespace moesaic::inline MOESAIC_ABI::cuda

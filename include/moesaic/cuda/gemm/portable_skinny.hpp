@@ -1,0 +1,132 @@
+// The grouped GEMM on mma.sync for few rows an expert: weights go from memory straight into registers, and each of a block's eight warps
+// takes every eighth 128 columns of the same outputs, so that many bytes are on their way at once. The sums of 128 columns are then added
+// in ascending order, as the panel kernel adds them: the same bits.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include <moesaic/core/status.hpp>
+#include <moesaic/cuda/gemm/arguments.hpp>
+#include <moesaic/cuda/gemm/operands.hpp>
+#include <moesaic/cuda/gemm/tile_list.hpp>
+
+namespace moesaic::inline MOESAIC_ABI::cuda {
+
+/// High · 16 rows by Wide · 8 weight rows.
+template <int High, int Wide>
+struct skinny_tile {
+  static constexpr int high = High, wide = Wide;
+  static constexpr int rows = 16 * High, columns = 8 * Wide, threads = 256, warps = threads / 32;
+  static constexpr int pitch = columns + 8;  // floats from row to row of the sums: rows of a fragment on different banks
+  static constexpr int sum_floats = rows * pitch;
+  static constexpr int static_bytes = rows * 8, dynamic_bytes = warps * sum_floats * 4;
+  /// Outputs that a thread adds up, all in one row.
+  static constexpr int outputs = rows * columns < threads ? 1 : rows * columns / threads;
+  static constexpr int threads_of_row = columns / outputs;
+  static constexpr int resident = rows * columns > 1024 ? 1 : 2;  // blocks on a multiprocessor
+};
+
+namespace detail {
+
+/// sums += the products of columns [first, first + 128) for the rows at `source` and the weight rows from `column` on.
+template <class Tile, class Rows, weight_format F>
+__device__ inline void skinny_block(float (&sums)[Tile::high][Tile::wide][4], gemm_arguments<Rows, F> const& g, std::int64_t const* source,
+                                    int expert, std::int64_t column, int first, int lane) {
+  using operand = row_operand<Rows>;
+  constexpr int ahead = Tile::wide * sizeof(weight_code_t<F>) <= 8 ? 4 : 2;  // weights of so many steps are asked for at once
+  int const k = first + lane % 4 * 8;
+#pragma unroll
+  for (int s0 = 0; s0 < 4; s0 += ahead) {
+    eight<weight_code_t<F>> weight[ahead][Tile::wide];
+#pragma unroll
+    for (int n = 0; n < Tile::wide; ++n) {
+      auto const from = read_weights(g.w, expert, column + 8 * n + lane / 4);
+#pragma unroll
+      for (int s = 0; s < ahead; ++s) weight[s][n] = from.at(k + (s0 + s) * 32);
+    }
+#pragma unroll
+    for (int s = 0; s < ahead; ++s)
+#pragma unroll
+      for (int m = 0; m < Tile::high; ++m) {
+        bf16_eight low[operand::terms], high[operand::terms];
+        bool more = operand::split(read_row(g.a.rows, source[16 * m + lane / 4]).at(k + (s0 + s) * 32), low);
+        more |= operand::split(read_row(g.a.rows, source[16 * m + lane / 4 + 8]).at(k + (s0 + s) * 32), high);
+        if (operand::terms > 1 && __any_sync(~0U, more)) {
+#pragma unroll
+          for (int n = 0; n < Tile::wide; ++n) multiply_32<true>(sums[m][n], low, high, weight_term(weight[s][n]));
+        } else {
+#pragma unroll
+          for (int n = 0; n < Tile::wide; ++n) multiply_32<false>(sums[m][n], low, high, weight_term(weight[s][n]));
+        }
+      }
+  }
+}
+
+}  // namespace detail
+
+template <class Tile, class Rows, weight_format F>
+__global__ void __launch_bounds__(Tile::threads, Tile::resident) skinny_gemm(gemm_arguments<Rows, F> const g) {
+  extern __shared__ __align__(16) unsigned char shared_memory[];
+  __shared__ std::int64_t source[Tile::rows];  // −1: no row
+  auto* const sums = reinterpret_cast<float*>(shared_memory);
+  tile_list const tiles = tile_list::make(reinterpret_cast<std::int32_t*>(shared_memory + Tile::dynamic_bytes), g.expert_offsets,
+                                          g.out.rows, g.w.n, g.w.experts, Tile::rows, Tile::columns);
+  int const thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  int const row = thread / Tile::threads_of_row, column = thread % Tile::threads_of_row * Tile::outputs;  // of what this thread adds up
+  int const blocks = static_cast<int>(ceil_div(g.w.k, scale_block));
+
+  for (std::int64_t t = tile_list::first(); t < tiles.count(); t += tile_list::stride()) {
+    gemm_tile const at = tiles.at(t);
+    if (thread < Tile::rows) source[thread] = at.row + thread < at.last ? g.a.source(at.row + thread) : -1;
+    __syncthreads();
+    bool const adds = row < Tile::rows && at.row + row < at.last;
+    float total[Tile::outputs] = {};
+    for (int first = 0; first < blocks; first += Tile::warps) {
+      if (first + warp < blocks) {
+        float block[Tile::high][Tile::wide][4] = {};
+        detail::skinny_block<Tile>(block, g, source, at.expert, at.column, (first + warp) * scale_block, lane);
+        float* const mine = sums + warp * Tile::sum_floats;
+#pragma unroll
+        for (int m = 0; m < Tile::high; ++m)
+#pragma unroll
+          for (int n = 0; n < Tile::wide; ++n)
+#pragma unroll
+            for (int h = 0; h < 2; ++h) {
+              float2* const to = reinterpret_cast<float2*>(mine + (16 * m + 8 * h + lane / 4) * Tile::pitch + 8 * n + lane % 4 * 2);
+              *to = make_float2(block[m][n][2 * h], block[m][n][2 * h + 1]);
+            }
+      }
+      float scale[Tile::warps];
+#pragma unroll
+      for (int w = 0; w < Tile::warps; ++w)
+        scale[w] = adds && first + w < blocks
+                       ? product(row_scale(g.a.rows, source[row], first + w), weight_scale(g.w, at.expert, at.column, first + w))
+                       : 0.0F;
+      __syncthreads();
+      if (adds) {
+#pragma unroll
+        for (int w = 0; w < Tile::warps; ++w)
+          if (first + w < blocks) {
+            float const* const from = sums + w * Tile::sum_floats + row * Tile::pitch + column;
+#pragma unroll
+            for (int i = 0; i < Tile::outputs; ++i) total[i] = fma(from[i], scale[w], total[i]);
+          }
+      }
+      __syncthreads();
+    }
+    if (adds) {
+#pragma unroll
+      for (int i = 0; i < Tile::outputs; ++i)
+        if (at.column + column + i < g.w.n) g.out(at.row + row, at.column + column + i) = total[i];
+    }
+  }
+}
+
+template <class Tile, class Rows, weight_format F>
+MOESAIC_CUDA_HOST status launch_skinny_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
+  return start_gemm<Tile>(stream, multiprocessors, Tile::resident, skinny_gemm<Tile, Rows, F>, g);
+}
+
+}  // namespace moesaic::inline MOESAIC_ABI::cuda

@@ -1,0 +1,151 @@
+// The Hopper grouped GEMM for experts with few rows: weight rows take the wgmma's 64 rows, tokens its narrow side, and a deep pipeline
+// streams the weights. Computes what row_gemm computes, from the same arguments.
+#pragma once
+
+#include <cstdint>
+
+#include <moesaic/cuda/gemm/sm90/row_gemm.hpp>
+
+namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
+
+namespace detail {
+
+template <class Tile, class Epilogue>
+struct weight_gemm {
+  static constexpr int matrices = Epilogue::matrices, half = Tile::rows / 2, stages = Tile::stages;
+  static_assert(matrices == Tile::matrices);
+
+  gemm_arguments<Epilogue> const& p;
+  char* shared;
+  std::uint64_t* full;
+  std::uint64_t* empty;
+  std::int32_t const* starts;
+  std::int32_t const* offsets;
+
+  __device__ tile_walk walk() const { return {starts, p.experts, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x)}; }
+
+  struct tile {
+    int row, rows_left, n0;
+  };
+  __device__ tile at(tile_walk const& w) const {
+    int const first = offsets[w.expert], count = offsets[w.expert + 1] - first;
+    tile_place const place = place_of(w.local(), (count + Tile::rows - 1) / Tile::rows, p.n_tiles, 8);
+    return {first + place.m * Tile::rows, count - place.m * Tile::rows, place.n * Tile::columns};
+  }
+
+  __device__ void produce() const {
+    std::uint64_t const once = ptx::evict_first(), keep = ptx::evict_last();
+    pipeline_place pipe;
+    for (tile_walk w = walk(); w.here(); w.next()) {
+      tile const t = at(w);
+      CUtensorMap const* map[matrices];
+#pragma unroll
+      for (int i = 0; i < matrices; ++i) map[i] = p.w[i].map(w.expert);
+      for (int kb = 0; kb < p.k_blocks; ++kb, pipe.next(stages)) {
+        ptx::mbarrier_wait(empty + pipe.stage, pipe.parity ^ 1U);
+        std::uint64_t* const bar = full + pipe.stage;
+        ptx::mbarrier_arrive_expect(bar, Tile::stage_bytes + Tile::a_scale_bytes);
+        int const k0 = kb * scale_block;
+#pragma unroll
+        for (int i = 0; i < matrices; ++i)
+          ptx::tma_load(shared + Tile::weights_at(pipe.stage) + i * Tile::weight_bytes, map[i], k0, p.w[i].row(w.expert, t.n0), bar, once);
+        ptx::tma_load(shared + Tile::tokens_at(pipe.stage), &p.x.codes, k0, t.row, bar, keep);
+        ptx::tma_load(shared + Tile::a_scales_at(pipe.stage), &p.x.scales, t.row / scale_slack * scale_slack, kb, bar, keep);
+      }
+    }
+  }
+
+  __device__ void multiply_all() const {
+    constexpr std::uint64_t high = std::uint64_t{0x40000040U} << 32;
+    int const thread = static_cast<int>(threadIdx.x), warp = thread / 32, lane = thread % 32, group = warp / 4;
+    std::uint32_t const w_low = 0x10000U | ptx::shared_address(shared + Tile::weights_at(0) + group * 64 * scale_block) >> 4;
+    std::uint32_t const x_low = 0x10000U | ptx::shared_address(shared + Tile::tokens_at(0)) >> 4;
+    pipeline_place pipe;
+    for (tile_walk w = walk(); w.here(); w.next()) {
+      tile const t = at(w);
+      float const* weight_scale[matrices];
+#pragma unroll
+      for (int i = 0; i < matrices; ++i) weight_scale[i] = p.w[i].scales[w.expert] + t.n0 / scale_block * p.k_blocks;
+      float total[matrices][half];
+#pragma unroll
+      for (int i = 0; i < matrices; ++i)
+#pragma unroll
+        for (int j = 0; j < half; ++j) total[i][j] = 0.0F;
+
+      for (int kb = 0; kb < p.k_blocks; ++kb) {
+        float scale[matrices];
+#pragma unroll
+        for (int i = 0; i < matrices; ++i) scale[i] = __ldg(weight_scale[i] + kb);
+        ptx::mbarrier_wait(full + pipe.stage, pipe.parity);
+        auto const* const row_scale =
+            reinterpret_cast<float const*>(shared + Tile::a_scales_at(pipe.stage)) + t.row % scale_slack + lane % 4 * 2;
+        std::uint32_t const at_stage = static_cast<std::uint32_t>(pipe.stage) * (Tile::stage_bytes >> 4);
+        float sum[matrices][half];
+#pragma unroll
+        for (int i = 0; i < matrices; ++i) ptx::wgmma_touch(sum[i]);
+        std::uint32_t const a = __shfl_sync(0xffffffffU, w_low + at_stage, 0), b = __shfl_sync(0xffffffffU, x_low + at_stage, 0);
+        ptx::wgmma_fence();
+#pragma unroll
+        for (int i = 0; i < matrices; ++i)
+#pragma unroll
+          for (unsigned k = 0; k < 4; ++k)
+            ptx::wgmma_e4m3<Tile::rows>::issue(sum[i], high | (a + static_cast<unsigned>(i) * (Tile::weight_bytes >> 4) + 2U * k),
+                                               high | (b + 2U * k), static_cast<int>(k));
+        ptx::wgmma_commit();
+        ptx::wgmma_wait<0>();
+#pragma unroll
+        for (int i = 0; i < matrices; ++i) ptx::wgmma_touch(sum[i]);
+#pragma unroll
+        for (int j = 0; j < half / 4; ++j) {
+          float const of_token[2] = {row_scale[8 * j], row_scale[8 * j + 1]};
+#pragma unroll
+          for (int i = 0; i < matrices; ++i) {
+            float const s[2] = {of_token[0] * scale[i], of_token[1] * scale[i]};
+#pragma unroll
+            for (int v = 0; v < 4; ++v) total[i][4 * j + v] = __fmaf_rn(sum[i][4 * j + v], s[v % 2], total[i][4 * j + v]);
+          }
+        }
+        __syncwarp();
+        if (lane == 0) ptx::mbarrier_arrive(empty + pipe.stage);
+        pipe.next(stages);
+      }
+      p.epilogue.columns(total, shared + Tile::staging_at, column_place{t.row, t.rows_left, t.n0, warp, lane});
+    }
+  }
+};
+
+}  // namespace detail
+
+/// One CTA an SM, Tile::threads threads, Tile::shared_bytes(experts) bytes of dynamic shared memory.
+template <class Tile, class Epilogue>
+__global__ void __launch_bounds__(Tile::threads, 1) weight_gemm_kernel(__grid_constant__ gemm_arguments<Epilogue> const p) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  extern __shared__ __align__(1024) char shared[];
+  auto* const full = reinterpret_cast<std::uint64_t*>(shared + Tile::barriers_at);
+  auto* const empty = full + Tile::stages;
+  auto* const starts = reinterpret_cast<std::int32_t*>(shared + Tile::schedule_at);
+  auto* const offsets = starts + p.experts + 1;
+  int const warp = static_cast<int>(threadIdx.x) / 32;
+  if (threadIdx.x == 0) {
+    ptx::prefetch_tensor_map(&p.x.codes);
+    ptx::prefetch_tensor_map(&p.x.scales);
+    for (int s = 0; s < Tile::stages; ++s) {
+      ptx::mbarrier_init(full + s, 1);
+      ptx::mbarrier_init(empty + s, math_warpgroups * 4);
+    }
+    ptx::fence_mbarrier_init();
+  }
+  ptx::wait_for_dependency();
+  count_tiles<Tile::threads>(p.expert_offsets, p.experts, p.rows, Tile::rows, p.n_tiles, starts, offsets,
+                             reinterpret_cast<std::int32_t*>(shared + Tile::staging_at));
+  detail::weight_gemm<Tile, Epilogue> const work{p, shared, full, empty, starts, offsets};
+  if (warp == math_warpgroups * 4) {
+    if (ptx::elect_one()) work.produce();
+  } else {
+    work.multiply_all();
+    if (threadIdx.x == 0) ptx::launch_dependents();
+  }
+#endif
+}
+
+}  // namespace moesaic::inline MOESAIC_ABI::cuda::sm90

@@ -1,0 +1,92 @@
+// Which tile is whose: persistent CTAs walk all tiles of all experts, and only the device knows how many rows an expert has.
+#pragma once
+
+#include <cstdint>
+
+#include <moesaic/core/macros.hpp>
+#include <moesaic/core/views.hpp>
+
+namespace moesaic::inline MOESAIC_ABI::cuda {
+
+/// A tile of an expert's product: tile row m, tile column n.
+struct tile_place {
+  int m, n;
+};
+
+/// The `index`-th of m_tiles · n_tiles tiles. Tiles run down strips of `strip` tile rows, column by column, so that the CTAs that work at
+/// one time read few rows and few columns: a wave of 132 covers 8 × 16, say, and not 1 × 132.
+MOESAIC_HD constexpr tile_place place_of(int index, int m_tiles, int n_tiles, int strip) {
+  int const per_strip = strip * n_tiles;
+  int const first = index / per_strip * strip;
+  int const height = m_tiles - first < strip ? m_tiles - first : strip;
+  int const rest = index % per_strip;
+  return {first + rest % height, rest / height};
+}
+
+/// Tiles of one expert.
+MOESAIC_HD constexpr int tiles_of(std::int64_t rows, int tile_rows, int n_tiles) {
+  return static_cast<int>(ceil_div(rows, tile_rows)) * n_tiles;
+}
+
+/// One worker's way through the tiles `first`, first + step, … `starts` [experts + 1] counts the tiles before each expert.
+struct tile_walk {
+  std::int32_t const* starts;
+  int experts;
+  int index;
+  int step;
+  int expert = 0;
+
+  /// Whether there is another tile; if so `expert` is its expert and `local()` its index among the expert's tiles.
+  MOESAIC_HD constexpr bool here() {
+    if (index >= starts[experts]) return false;
+    while (starts[expert + 1] <= index) ++expert;
+    return true;
+  }
+  MOESAIC_HD constexpr int local() const { return index - starts[expert]; }
+  MOESAIC_HD constexpr void next() { index += step; }
+};
+
+#if defined(__CUDACC__)
+
+/// Fills `starts` and `offsets` [experts + 1] in shared memory; all `Threads` threads of the block call it, and it ends with a barrier.
+/// expert_offsets null: one expert with `rows` rows. `of_warp` is scratch in shared memory, one number a warp.
+template <int Threads>
+__device__ inline void count_tiles(std::int32_t const* expert_offsets, int experts, std::int64_t rows, int tile_rows, int n_tiles,
+                                   std::int32_t* starts, std::int32_t* offsets, std::int32_t* of_warp) {
+  constexpr int warps = Threads / 32;
+  int const lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  std::int32_t before = 0;
+  for (int base = 0; base < experts; base += Threads) {
+    int const e = base + static_cast<int>(threadIdx.x);
+    std::int32_t first = 0, last = 0;
+    if (e < experts) {
+      first = expert_offsets != nullptr ? expert_offsets[e] : 0;
+      last = expert_offsets != nullptr ? expert_offsets[e + 1] : static_cast<std::int32_t>(rows);
+      offsets[e] = first;
+      if (e == experts - 1) offsets[experts] = last;
+    }
+    std::int32_t const own = tiles_of(last - first, tile_rows, n_tiles);
+    std::int32_t sum = own;
+#pragma unroll
+    for (int d = 1; d < 32; d *= 2) {
+      std::int32_t const other = __shfl_up_sync(0xffffffffU, sum, static_cast<unsigned>(d));
+      if (lane >= d) sum += other;
+    }
+    if (lane == 31) of_warp[warp] = sum;
+    __syncthreads();
+    std::int32_t ahead = before, all = before;
+    for (int w = 0; w < warps; ++w) {
+      if (w < warp) ahead += of_warp[w];
+      all += of_warp[w];
+    }
+    if (e < experts) starts[e] = ahead + sum - own;
+    before = all;
+    __syncthreads();
+  }
+  if (threadIdx.x == 0) starts[experts] = before;
+  __syncthreads();
+}
+
+#endif
+
+}  // namespace moesaic::inline MOESAIC_ABI::cuda

@@ -1,0 +1,26 @@
+// mma.sync on bf16, and the exact conversion of E4M3 codes to it: compute capability 8.0 and later.
+#pragma once
+
+#include <cstdint>
+
+#include <moesaic/core/macros.hpp>
+
+namespace moesaic::inline MOESAIC_ABI::cuda::ptx {
+
+/// d += a · b by a warp: a 16 × 16, b 16 × 8, d 16 × 8, fp32 sums. With g = lane / 4, q = lane % 4, and pairs of k with the lower one in
+/// the lower half: a = {row g, k 2q; row g+8, k 2q; row g, k 2q+8; row g+8, k 2q+8}, b = {column g, k 2q; column g, k 2q+8}, d = {row g,
+/// columns 2q, 2q+1; row g+8, the same}.
+__device__ inline void mma_bf16(float (&d)[4], std::uint32_t const (&a)[4], std::uint32_t const (&b)[2]) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+/// Two bf16 times 2^120, exactly for what e4m3_fields makes, denormals and the sign of zero included.
+__device__ inline std::uint32_t times_2_to_120(std::uint32_t pair) {
+  std::uint32_t out;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(out) : "r"(pair), "r"(0x7B80'7B80U), "r"(0x8000'8000U));
+  return out;
+}
+
+}  // namespace moesaic::inline MOESAIC_ABI::cuda::ptx

@@ -1,0 +1,42 @@
+// Registers, named barriers and launch dependencies of specialised warps (sm_90).
+#pragma once
+
+#include <cstdint>
+
+#include <moesaic/core/macros.hpp>
+
+namespace moesaic::inline MOESAIC_ABI::cuda::ptx {
+
+/// All warps of a warpgroup call one of these once.
+template <int Registers>
+__device__ inline void give_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Registers));
+}
+template <int Registers>
+__device__ inline void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Registers));
+}
+
+/// Barrier `id` (0 is __syncthreads') of `threads` threads.
+__device__ inline void named_barrier(int id, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+/// All threads of the cluster's CTAs meet; what they wrote to shared memory is visible to all.
+__device__ inline void cluster_barrier() {
+  asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+
+/// Waits until the grids that this one depends on are over and their writes are visible. Without a dependency: nothing.
+__device__ inline void wait_for_dependency() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+/// Lets the next grid of the stream start.
+__device__ inline void launch_dependents() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
+
+/// One lane of a converged warp.
+__device__ inline bool elect_one() {
+  std::uint32_t elected;
+  asm volatile("{ .reg .pred p; elect.sync _|p, 0xffffffff; selp.b32 %0, 1, 0, p; }" : "=r"(elected));
+  return elected != 0;
+}
+
+}  // namespace moesaic::inline MOESAIC_ABI::cuda::ptx

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Renders as Markdown what gpu_run.sh measured: the JSON lines of a folder such as docs/measured/<date>_<card>.
+
+  python3 scripts/gpu_table.py FOLDER [--all]
+
+Without --all, the best configuration of each bandwidth only. Kinds of lines that this script does not know become tables of all that they hold.
+"""
+import json
+import pathlib
+import sys
+
+
+def number(x):
+    if x is None or isinstance(x, (str, bool)):
+        return {None: "", True: "yes", False: "no"}.get(x, x)
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.4g}"
+
+
+def span(least, most):
+    return f"{number(least)} to {number(most)}"
+
+
+def rate_span(r):
+    """The rates that belong to the longest and the shortest time."""
+    return span(r["tflops"] * r["us"] / r["us_max"], r["tflops"] * r["us"] / r["us_min"]) if r.get("us_max") else ""
+
+
+shape = ("M x N x K", lambda r: f"{r['m']} x {r['n']} x {r['k']}")
+tflops = ("TFLOP/s", lambda r: number(r["tflops"]))
+microseconds = ("µs", lambda r: number(r["us"]))
+clock = ("SM MHz, W", lambda r: f"{r.get('sm_mhz', '')}, {r.get('watts', '')}")
+gb = ("GB/s", lambda r: number(r["gb_per_s"]))
+configuration = ("configuration", lambda r: r["config"])
+product = [("", lambda r: r["kind"]), shape, microseconds, tflops, ("from, to", rate_span), clock, ("error", lambda r: number(r["worst_error"]))]
+bandwidth = [("", lambda r: r["item"].removesuffix("_best")), gb, configuration]
+# item -> (title, columns); items with one title share a table
+known = {
+    "card": ("The card", [("", lambda r: r["name"]), ("SMs", lambda r: r["sms"]), ("L2 MB", lambda r: number(r["l2_bytes"] / 1e6)),
+                          ("GB", lambda r: number(r["bytes"] / 1e9)), ("CUDA driver", lambda r: r["cuda_driver"])]),
+    "launch": ("A launch", [microseconds, ("from, to", lambda r: span(r["us_min"], r["us_max"])), configuration]),
+    "launch_host": ("A launch, the host's call", [microseconds, configuration]),
+    "gemm": ("Dense products by cuBLASLt", product),
+    "sustained": ("Dense products by cuBLASLt, for a second", product),
+    "peer": ("torch", [("", lambda r: r["peer"]), ("groups x rows", lambda r: f"{r['groups']} x {r['rows']}"),
+                       ("N, K", lambda r: f"{r['n']}, {r['k']}"), microseconds, tflops, ("weights, GB/s", lambda r: number(r["gb_per_s"])),
+                       ("how", lambda r: r["how"])]),
+    "torch": ("torch", None),
+    "cublaslt": ("cuBLASLt", None),
+}
+for item in ("read", "bulk_read", "write", "copy"):
+    known[item] = ("Bandwidth, every configuration", bandwidth)
+    known[item + "_best"] = ("Bandwidth", bandwidth)
+
+
+def print_table(title, columns, rows):
+    print(f"\n### {title}\n")
+    print("| " + " | ".join(head for head, _ in columns) + " |")
+    print("|" + "---|" * len(columns))
+    for row in rows:
+        print("| " + " | ".join(str(cell(row)) for _, cell in columns) + " |")
+
+
+def main():
+    if len(sys.argv) < 2:
+        print(__doc__)
+        return 2
+    folder, everything = pathlib.Path(sys.argv[1]), "--all" in sys.argv
+    files = sorted(folder.glob("*.jsonl"))
+    if not files:
+        print(f"no *.jsonl in {folder}", file=sys.stderr)
+        return 1
+    for path in files:
+        print(f"\n## {path.name}")
+        tables, errors = {}, []
+        for text in path.read_text(encoding="utf-8").splitlines():
+            if not text.strip():
+                continue
+            try:
+                row = json.loads(text)
+            except ValueError:
+                errors.append({"item": path.name, "error": f"not JSON: {text[:80]}"})
+                continue
+            if "error" in row:
+                errors.append(row)
+                continue
+            item = row.get("item", row.get("bench", ""))
+            title, columns = known.get(item, (item or path.stem, None))
+            if item in ("read", "bulk_read", "write", "copy") and "config" in row and not everything:
+                continue
+            tables.setdefault((title, columns is None), []).append((columns, row))
+        for (title, unknown), rows in tables.items():
+            if unknown:
+                keys = list(dict.fromkeys(key for _, row in rows for key in row if key != "item"))
+                print_table(title, [(key, lambda r, key=key: number(r.get(key))) for key in keys], [row for _, row in rows])
+            else:
+                print_table(title, rows[0][0], [row for _, row in rows])
+        if errors:
+            print("\n### Failed\n")
+            for row in errors:
+                print("* " + ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("item", "error")) + f": {row['error']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

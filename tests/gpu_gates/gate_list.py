@@ -1,0 +1,45 @@
+"""The translation units that gates.py compiles, and what it wants of their kernels.
+
+A rule is for all kernels that have its key in their mangled name; a unit's other kernels, say of a benchmark itself, may do as they like.
+Opcodes are regular expressions on SASS, matched at its start: QGMMA and HGMMA are wgmma with E4M3 and bf16, HMMA is mma.sync, UTMALDG a
+tensor copy, UBLKCP a bulk copy, SYNCS an mbarrier, LDG.*128 a load of 16 bytes.
+"""
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Kernel:
+    has: tuple = ()      # opcodes that must be there
+    lacks: tuple = ()    # opcodes that must not (loads and stores of local memory may only where spills are allowed)
+    registers: int = 0   # how many it may name; 0: as many as there are
+    spills: int = 0      # bytes that ptxas may spill and read back: a bound on what is there, not a wish
+
+
+@dataclass
+class Gate:
+    source: str                                  # in the repository
+    arch: str = "90a"
+    flags: tuple = ()                            # for nvcc
+    kernels: dict = field(default_factory=dict)  # piece of a mangled name -> Kernel
+
+
+GATES = [
+    Gate("bench/gpu/ceilings.cu", kernels={
+        "read_tiles": Kernel(has=(r"LDG.*128",), registers=128),
+        "copy_tiles": Kernel(has=(r"LDG.*128", r"STG.*128"), registers=128),
+        "write_tiles": Kernel(has=(r"STG.*128",)),
+        "bulk_read": Kernel(has=(r"UBLKCP", r"SYNCS.*TRYWAIT")),
+    }),
+    Gate("bench/gpu/gemm.cu", kernels={
+        # 384 threads: 232 registers after setmaxnreg, 168 without it
+        "row_gemm_kernel": Kernel(has=(r"QGMMA", r"UTMALDG", r"USETMAXREG", r"SYNCS.*TRYWAIT"), lacks=(r"HMMA",), registers=232),
+        "weight_gemm_kernel": Kernel(has=(r"QGMMA", r"UTMALDG", r"SYNCS.*TRYWAIT"), lacks=(r"HMMA",), registers=168),
+    }),
+    Gate("tests/gpu_gates/units/portable_gemm.cu", kernels={
+        "fma_gemm": Kernel(has=(r"FFMA", r"LDS.*128")),
+        "skinny_tileILi1ELi1EE": Kernel(has=(r"HMMA.16816.F32.BF16",)),
+        "skinny_tileILi1ELi4EE": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=32),
+        "skinny_tileILi2ELi8EE": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=240),
+        "panel_gemm": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=520),
+    }),
+]
