@@ -47,6 +47,8 @@ inline void finish() { static_cast<void>(waited({}, "finish")); }
 #include "activation.hpp"
 #include "quantize.hpp"
 #elif CONFORMANCE_PART == 3
+#include <cuda/kernels_agree.hpp>
+
 #include "gemm.hpp"
 #elif CONFORMANCE_PART == 4
 #include "arguments.hpp"
