@@ -79,7 +79,7 @@ struct store_bf16 {
 
   template <int Pieces, int Half>
   __device__ void rows(float const (&sum)[Pieces][Half], char* staging, warp_place const& at) const {
-    constexpr int width = Half * 2, slab = width % 64 == 0 ? 64 : 32, chunks = slab / 8;  // 16 bytes each
+    constexpr int width = Half * 2, slab = 64, chunks = slab / 8;  // 16 bytes each
     int const lane = at.lane;
     int const matrix_row = lane % 8 + lane / 8 % 2 * 8;
 #pragma unroll
