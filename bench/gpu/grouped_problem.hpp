@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <moesaic/config/weights.hpp>
-#include <moesaic/cuda/gemm/sm90/epilogue.hpp>
+#include <moesaic/cuda/ptx/convert.hpp>
 #include <moesaic/num/bf16.hpp>
 #include <moesaic/semantics/handoff.hpp>
 
@@ -44,7 +44,8 @@ struct grouped_shape {
 __global__ void fill_codes(std::uint8_t* to, std::size_t count, std::uint64_t seed) {
   for (std::size_t i = (blockIdx.x * std::size_t{blockDim.x} + threadIdx.x) * 2; i + 1 < count;
        i += std::size_t{gridDim.x} * blockDim.x * 2)
-    *reinterpret_cast<std::uint16_t*>(to + i) = moesaic::cuda::sm90::pack_e4m3(112.0F * normal(i, seed), 112.0F * normal(i + 1, seed));
+    *reinterpret_cast<std::uint16_t*>(to + i) =
+        static_cast<std::uint16_t>(moesaic::cuda::ptx::e4m3_pair(112.0F * normal(i, seed), 112.0F * normal(i + 1, seed)));
 }
 __global__ void fill_scales(float* to, std::size_t count, std::uint64_t seed, float size) {
   for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < count; i += std::size_t{gridDim.x} * blockDim.x)

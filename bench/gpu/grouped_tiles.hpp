@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include <moesaic/cuda/gemm/sm90/launch.hpp>
+#include <moesaic/cuda/gemm/sm90/grouped_gemm.hpp>
 
 #include "grouped_problem.hpp"
 
@@ -14,7 +14,7 @@ namespace gpu {
 
 namespace sm90 = moesaic::cuda::sm90;
 using swiglu = sm90::activate_quantize<float, moesaic::activation_fn::swiglu, moesaic::no_terms>;
-using plain_tile = sm90::row_tile<128, 1, false, 6>;
+using plain_tile = sm90::narrow_prefill;
 
 inline void ok(moesaic::status const& s, char const* what) {
   if (!s) throw std::runtime_error(std::string(what) + ": " + moesaic::describe(s).c_str());
@@ -57,13 +57,10 @@ sm90::gemm_arguments<Epilogue> grouped_arguments(grouped_problem const& p,
                                                  std::array<grouped_problem::matrices, Epilogue::matrices> const& w,
                                                  Epilogue const& epilogue) {
   sm90::gemm_arguments<Epilogue> a{};
-  int x_rows = Tile::rows, w_rows = 128;
-  if constexpr (multiplies_rows<Tile>) {
-    x_rows /= Tile::cluster;
-    w_rows = Tile::width;
-  }
+  int x_rows = Tile::rows;
+  if constexpr (multiplies_rows<Tile>) x_rows /= Tile::cluster;
   ok(sm90::make_row_operand(p.x(), x_rows, Tile::scale_rows, a.x), "rows");
-  for (std::size_t i = 0; i < w.size(); ++i) ok(sm90::make_weight_operand(w[i], w_rows, a.w[i]), "weights");
+  for (std::size_t i = 0; i < w.size(); ++i) ok(sm90::make_weight_operand(w[i], nullptr, a.w[i]), "weights");
   int const columns = Epilogue::matrices == 2 ? 128 : Tile::columns;
   a.expert_offsets = p.offsets();
   a.rows = p.rows();
@@ -90,21 +87,21 @@ class grouped_tiles {
     bool const ragged = p.shape().ragged, crossing = ragged || p.shape().rows_each >= 64, many = ragged || p.shape().rows_each >= 128;
     auto const few = [&](int tokens) { return ragged || (p.shape().rows_each < 4 * tokens && p.shape().rows_each <= 128); };
     gemm<plain_tile>(crossing, "128x128", "128x128");
-    gemm<row_tile<128, 2, false, 4>>(crossing, "128x(2x128)", "2x128");
+    gemm<prefill>(crossing, "128x(2x128)", "2x128");
     gemm<row_tile<128, 1, false, 6, 2>>(many, "128x128 cluster 2", "128x128 c2");
     gemm<row_tile<128, 2, false, 4, 2>>(many, "128x(2x128) cluster 2", "2x128 c2");
     gemm<row_tile<64, 4, true, 4>>(many, "128x(4x64) rotates", "4x64 rot");
-    gemm<weight_tile<8, 1, 11>>(few(8), "weights x8", "x8");
-    gemm<weight_tile<16, 1, 11>>(few(16), "weights x16", "x16");
-    gemm<weight_tile<32, 1, 10>>(few(32), "weights x32", "x32");
-    gemm<weight_tile<64, 1, 8>>(few(64), "weights x64", "x64");
+    gemm<decode<8, 1>>(few(8), "weights x8", "x8");
+    gemm<decode<16, 1>>(few(16), "weights x16", "x16");
+    gemm<decode<32, 1>>(few(32), "weights x32", "x32");
+    gemm<decode<64, 1>>(few(64), "weights x64", "x64");
     if (hidden == nullptr) return;
-    up<row_tile<128, 2, false, 4>>(crossing, "128x(128+128)", "up 2x128");
+    up<prefill>(crossing, "128x(128+128)", "up 2x128");
     up<row_tile<128, 2, false, 4, 2>>(many, "128x(128+128) cluster 2", "up 2x128c2");
-    up<weight_tile<8, 2, 6>>(few(8), "weights x8", "up x8");
-    up<weight_tile<16, 2, 6>>(few(16), "weights x16", "up x16");
-    up<weight_tile<32, 2, 5>>(few(32), "weights x32", "up x32");
-    up<weight_tile<64, 2, 4>>(few(64), "weights x64", "up x64");
+    up<decode<8, 2>>(few(8), "weights x8", "up x8");
+    up<decode<16, 2>>(few(16), "weights x16", "up x16");
+    up<decode<32, 2>>(few(32), "weights x32", "up x32");
+    up<decode<64, 2>>(few(64), "weights x64", "up x64");
   }
 
   std::vector<candidate> const& all() const { return all_; }

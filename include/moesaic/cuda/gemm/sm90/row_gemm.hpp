@@ -39,6 +39,7 @@ struct scales_of_block {
 template <class Tile, class Epilogue>
 struct row_gemm {
   static constexpr int pieces = Tile::pieces, half = Tile::width / 2, stages = Tile::stages;
+  static constexpr int boxes = Tile::columns / weight_operand::box_rows;  // of weight rows; narrower pieces lie one below another in one
   static constexpr int tile_columns = Epilogue::matrices == 2 ? scale_block : Tile::columns;  // of the output
   static constexpr int strip = 8;                                                             // tile rows, see place_of
   using scales = scales_of_block<Tile>;
@@ -92,11 +93,11 @@ struct row_gemm {
         }
         ptx::tma_load(shared + Tile::a_scales_at(pipe.stage), &p.x.scales, row / scale_slack * scale_slack, kb, bar, keep);
 #pragma unroll
-        for (int i = 0; i < pieces; ++i) {
+        for (int i = 0; i < boxes; ++i) {
           constexpr bool two = Epilogue::matrices == 2;
           weight_operand const& w_i = p.w[two ? i : 0];
-          int const n = two ? n0 : n0 + i * Tile::width;
-          ptx::tma_load(shared + Tile::piece_at(pipe.stage, i), map[two ? i : 0], k0, w_i.row(t.expert, n), bar, keep);
+          int const n = two ? n0 : n0 + i * weight_operand::box_rows;
+          ptx::tma_load(shared + Tile::piece_at(pipe.stage, i * pieces / boxes), map[two ? i : 0], k0, w_i.row(t.expert, n), bar, keep);
         }
       }
     }
@@ -245,9 +246,10 @@ __global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel(__grid_const
     }
     ptx::fence_mbarrier_init();
   }
-  ptx::wait_for_dependency();
   count_tiles<Tile::threads>(p.expert_offsets, p.experts, p.rows, Tile::rows, p.n_tiles / Tile::cluster, starts, offsets,
                              reinterpret_cast<std::int32_t*>(shared + Tile::staging_at));
+  ptx::wait_for_dependency();
+  ptx::launch_dependents();
   int rank = 0;
   if constexpr (Tile::cluster > 1) {
     rank = static_cast<int>(blockIdx.x) % Tile::cluster;
@@ -260,7 +262,6 @@ __global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel(__grid_const
   } else {
     ptx::take_registers<Tile::math_registers>();
     work.multiply_all();
-    if (threadIdx.x % 32 == 0 && warp == 4) ptx::launch_dependents();
   }
 #endif
 }
