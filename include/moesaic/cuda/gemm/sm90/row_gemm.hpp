@@ -16,7 +16,7 @@
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
 /// out rows [offsets[e], offsets[e+1]) = the same rows of x · W_eᵀ for every expert. With an epilogue of two matrices each tile takes 128
-/// columns of both.
+/// columns of both. n_tiles · (columns of a tile) = n, and a multiple of the cluster.
 template <class Epilogue>
 struct gemm_arguments {
   row_operand x;
@@ -143,8 +143,7 @@ struct row_gemm {
       for (int i = 0; i < pieces; ++i) {
         constexpr bool two = Epilogue::matrices == 2;
         int const n = two ? n0 : n0 + i * Tile::width;
-        int const last = (p.w[0].n - 1) / scale_block, block = n / scale_block < last ? n / scale_block : last;
-        weight_scale[i] = p.w[two ? i : 0].scales[t.expert] + block * p.k_blocks;
+        weight_scale[i] = p.w[two ? i : 0].scales[t.expert] + n / scale_block * p.k_blocks;
       }
       auto const wait = [&] { ptx::mbarrier_wait(full + pipe.stage, pipe.parity); };
       auto const load_scales = [&](int kb) {
@@ -219,7 +218,7 @@ struct row_gemm {
         pipe.next(stages);
       }
 
-      warp_place const place{t.row + warp * 16, t.rows_left - warp * 16, n0, p.w[0].n - n0, lane};
+      warp_place const place{t.row + warp * 16, t.rows_left - warp * 16, n0, lane};
       p.epilogue.rows(total, staging, place);
     }
   }
