@@ -65,7 +65,7 @@ sm90::gemm_arguments<Epilogue> grouped_arguments(grouped_problem const& p,
   a.expert_offsets = p.offsets();
   a.rows = p.rows();
   a.experts = p.shape().experts;
-  a.n_tiles = static_cast<int>((w[0].n + columns - 1) / columns);
+  a.n_tiles = static_cast<int>(w[0].n / columns);
   a.k_blocks = p.shape().k / 128;
   a.epilogue = epilogue;
   return a;
