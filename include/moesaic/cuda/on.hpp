@@ -6,9 +6,15 @@
 #include <cstdint>
 
 #include <moesaic/core/status.hpp>
+#include <moesaic/cuda/activation.hpp>
+#include <moesaic/cuda/combine.hpp>
 #include <moesaic/cuda/gemm/portable.hpp>
 #include <moesaic/cuda/hopper.hpp>
 #include <moesaic/cuda/launch.hpp>
+#include <moesaic/cuda/map.hpp>
+#include <moesaic/cuda/permute.hpp>
+#include <moesaic/cuda/quantize.hpp>
+#include <moesaic/cuda/select.hpp>
 #include <moesaic/semantics/unpacked_weights.hpp>
 #include <moesaic/tune/cuda_arch.hpp>
 
