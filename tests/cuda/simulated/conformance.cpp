@@ -7,7 +7,12 @@ inline constexpr char const* name = "cuda portable, simulated";
 struct context_type : moesaic::cuda::on<moesaic::tune::sm80> {
   explicit context_type(int sms) : moesaic::cuda::on<moesaic::tune::sm80>(nullptr) { multiprocessors = sms; }
 };
-inline constexpr int settings[] = {3, 1000};  // multiprocessors: each block walks many tiles, or one
+// Multiprocessors: each block walks many tiles, or one.
+#if SIMULATED_PART == 1
+inline constexpr int settings[] = {3, 1000};
+#else
+inline constexpr int settings[] = {3};
+#endif
 inline context_type context(int multiprocessors) { return context_type(multiprocessors); }
 inline std::string describe(int multiprocessors) { return std::to_string(multiprocessors) + " multiprocessors"; }
 inline void finish() {}
