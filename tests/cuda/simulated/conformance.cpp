@@ -1,14 +1,33 @@
 // The portable kernels under conformance, on a simulated GPU: see gpu.hpp.
-#include <moesaic/cuda.hpp>
+#include <moesaic/cuda/gemm/portable.hpp>
+#include <moesaic/cuda/launch.hpp>
+#include <moesaic/semantics/unpacked_weights.hpp>
 #include <string>
 
 namespace stamp {
 inline constexpr char const* name = "cuda portable, simulated";
-struct context_type : moesaic::cuda::on<moesaic::tune::sm80> {
-  explicit context_type(int sms) : moesaic::cuda::on<moesaic::tune::sm80>(nullptr) { multiprocessors = sms; }
+// cuda::on<tune::sm80> but for the stages that have kernels of their own, which cuda_stages simulates.
+struct context_type : moesaic::unpacked_weights {
+  int multiprocessors;
+
+  template <class F>
+  moesaic::status launch(std::int64_t n, F const& f) const {
+    return moesaic::cuda::start_any(nullptr, n, f);
+  }
+  template <class Rows, moesaic::weight_format F>
+  moesaic::status grouped_gemm(moesaic::gemm_input<Rows> const& a, moesaic::weight_matrices<F> const& w,
+                               std::int32_t const* expert_offsets, moesaic::matrix_view<float> out) const {
+    return moesaic::cuda::launch_portable_gemm(nullptr, multiprocessors,
+                                               moesaic::cuda::gemm_arguments<Rows, F>{a, w, expert_offsets, out});
+  }
 };
-inline constexpr int settings[] = {3, 1000};  // multiprocessors: each block walks many tiles, or one
-inline context_type context(int multiprocessors) { return context_type(multiprocessors); }
+// Multiprocessors: each block walks many tiles, or one.
+#if SIMULATED_PART == 1
+inline constexpr int settings[] = {3, 1000};
+#else
+inline constexpr int settings[] = {3};
+#endif
+inline context_type context(int multiprocessors) { return {{}, multiprocessors}; }
 inline std::string describe(int multiprocessors) { return std::to_string(multiprocessors) + " multiprocessors"; }
 inline void finish() {}
 }  // namespace stamp
