@@ -13,12 +13,11 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
-/// Where a warp's 16 rows of a tile lie: the first is row `row` of the output, `rows_left` of them exist, `column` is the tile's first,
-/// `columns_left` of them exist.
+/// Where a warp's 16 rows of a tile lie: the first is row `row` of the output, `rows_left` of them exist, `column` is the tile's first.
 struct warp_place {
   std::int64_t row;
   int rows_left;
-  int column, columns_left;
+  int column;
   int lane;
 
   __device__ int fragment_row() const { return lane / 4; }         // and 8 below it
@@ -56,7 +55,7 @@ struct store_f32 {
         for (int p = 0; p < Pieces; ++p)
 #pragma unroll
           for (int j = 0; j < Half / 4; ++j)
-            if (p * Half * 2 + j * 8 < at.columns_left) *reinterpret_cast<float2*>(to + p * Half * 2 + j * 8) = {sum[p][4 * j + 2 * half], sum[p][4 * j + 2 * half + 1]};
+            *reinterpret_cast<float2*>(to + p * Half * 2 + j * 8) = {sum[p][4 * j + 2 * half], sum[p][4 * j + 2 * half + 1]};
       }
     }
   }
@@ -99,7 +98,7 @@ struct store_bf16 {
 #pragma unroll
         for (int r = lane / chunks; r < 16; r += 32 / chunks) {
           int const chunk = lane % chunks;
-          if (r < at.rows_left && p * width + first < at.columns_left)
+          if (r < at.rows_left)
             *reinterpret_cast<uint4*>(to + r * stride + chunk * 8) =
                 *reinterpret_cast<uint4 const*>(staging + r * slab * 2 + (chunk ^ (r % chunks)) * 16);
         }

@@ -16,7 +16,7 @@
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
 /// out rows [offsets[e], offsets[e+1]) = the same rows of x · W_eᵀ for every expert. With an epilogue of two matrices each tile takes 128
-/// columns of both.
+/// columns of both. n_tiles · (columns of a tile) = n, and a multiple of the cluster.
 template <class Epilogue>
 struct gemm_arguments {
   row_operand x;
@@ -39,6 +39,7 @@ struct scales_of_block {
 template <class Tile, class Epilogue>
 struct row_gemm {
   static constexpr int pieces = Tile::pieces, half = Tile::width / 2, stages = Tile::stages;
+  static constexpr int boxes = Tile::columns / weight_operand::box_rows;  // of weight rows; narrower pieces lie one below another in one
   static constexpr int tile_columns = Epilogue::matrices == 2 ? scale_block : Tile::columns;  // of the output
   static constexpr int strip = 8;                                                             // tile rows, see place_of
   using scales = scales_of_block<Tile>;
@@ -92,11 +93,11 @@ struct row_gemm {
         }
         ptx::tma_load(shared + Tile::a_scales_at(pipe.stage), &p.x.scales, row / scale_slack * scale_slack, kb, bar, keep);
 #pragma unroll
-        for (int i = 0; i < pieces; ++i) {
+        for (int i = 0; i < boxes; ++i) {
           constexpr bool two = Epilogue::matrices == 2;
           weight_operand const& w_i = p.w[two ? i : 0];
-          int const n = two ? n0 : n0 + i * Tile::width;
-          ptx::tma_load(shared + Tile::piece_at(pipe.stage, i), map[two ? i : 0], k0, w_i.row(t.expert, n), bar, keep);
+          int const n = two ? n0 : n0 + i * weight_operand::box_rows;
+          ptx::tma_load(shared + Tile::piece_at(pipe.stage, i * pieces / boxes), map[two ? i : 0], k0, w_i.row(t.expert, n), bar, keep);
         }
       }
     }
@@ -142,8 +143,7 @@ struct row_gemm {
       for (int i = 0; i < pieces; ++i) {
         constexpr bool two = Epilogue::matrices == 2;
         int const n = two ? n0 : n0 + i * Tile::width;
-        int const last = (p.w[0].n - 1) / scale_block, block = n / scale_block < last ? n / scale_block : last;
-        weight_scale[i] = p.w[two ? i : 0].scales[t.expert] + block * p.k_blocks;
+        weight_scale[i] = p.w[two ? i : 0].scales[t.expert] + n / scale_block * p.k_blocks;
       }
       auto const wait = [&] { ptx::mbarrier_wait(full + pipe.stage, pipe.parity); };
       auto const load_scales = [&](int kb) {
@@ -218,7 +218,7 @@ struct row_gemm {
         pipe.next(stages);
       }
 
-      warp_place const place{t.row + warp * 16, t.rows_left - warp * 16, n0, p.w[0].n - n0, lane};
+      warp_place const place{t.row + warp * 16, t.rows_left - warp * 16, n0, lane};
       p.epilogue.rows(total, staging, place);
     }
   }

@@ -39,6 +39,7 @@ struct row_tile {
   MOESAIC_HD static constexpr int shared_bytes(int experts) { return schedule_at + 8 * (experts + 1); }
 
   static_assert(Width == 64 || Width == 128, "a piece lies in one block of 128 weight rows, and a warp stores 64 columns at a time");
+  static_assert(columns % scale_block == 0, "weights come in boxes of 128 rows");
   static_assert(!Rotates || Pieces % 2 == 0, "the two sums alternate from K block to K block");
   static_assert(producer_registers * 128 + math_registers * 256 <= 65536);
 };
