@@ -52,6 +52,10 @@ struct hopper {
   cudaStream_t stream;
   int multiprocessors;
 
+  /// The router multiplies x as it is.
+  template <class X>
+  static constexpr bool reads_rows_of = true;
+
   template <class L>
   requires detail::runs_on_wgmma<L>
   using rows = sorted_rows;
