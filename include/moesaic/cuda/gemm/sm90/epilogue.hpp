@@ -168,7 +168,7 @@ struct activate_quantize {
       amax = max(amax, __shfl_xor_sync(0xffffffffU, amax, 1));
       amax = max(amax, __shfl_xor_sync(0xffffffffU, amax, 2));
       Scale const scale = scale_for<Scale>(from_bits(amax));
-      cuda::detail::quotient_of<Scale> const quotient(scale);
+      cuda::detail::quotient_of<float, Scale> const quotient(scale);
 #pragma unroll
       for (int j = 0; j < Half / 4; ++j)
         *reinterpret_cast<std::uint16_t*>(staging + r * pitch + 8 * j + at.fragment_column()) =
@@ -217,7 +217,7 @@ struct activate_quantize {
 #pragma unroll
         for (int w = 0; w < warps; ++w) amax = max(amax, amax_of[w * tokens + r]);
         Scale const scale = scale_for<Scale>(from_bits(amax));
-        cuda::detail::quotient_of<Scale> const quotient(scale);
+        cuda::detail::quotient_of<float, Scale> const quotient(scale);
         std::uint32_t const codes = ptx::e4m3_pair(quotient(hidden[4 * j + i]), quotient(hidden[4 * j + 2 + i]));
         staging[r * pitch + at.fragment_column()] = static_cast<char>(codes & 0xff);
         staging[r * pitch + at.fragment_column() + 8] = static_cast<char>(codes >> 8);
