@@ -55,7 +55,7 @@ __global__ void fill_codes(std::uint8_t* to, std::size_t n, std::uint64_t seed) 
   for (std::size_t i = (blockIdx.x * std::size_t{blockDim.x} + threadIdx.x) * 2; i < n; i += std::size_t{gridDim.x} * blockDim.x * 2) {
     float const u = (static_cast<float>(mix(seed + i)) + 1.0F) * 0x1p-32F, v = static_cast<float>(mix(seed + i + 1)) * 0x1p-32F;
     float const r = sqrtf(-2.0F * logf(u)) * 112.0F;
-    std::uint16_t const pair = sm90::pack_e4m3(r * cospif(2 * v), r * sinpif(2 * v));
+    std::uint16_t const pair = cuda::ptx::e4m3_pair(r * cospif(2 * v), r * sinpif(2 * v));
     to[i] = static_cast<std::uint8_t>(pair & 0xff);
     if (i + 1 < n) to[i + 1] = static_cast<std::uint8_t>(pair >> 8);
   }
@@ -200,7 +200,7 @@ void fused(bench& b, char const* name, problem const& gate_up, std::int64_t inte
     std::int64_t const all = std::int64_t{w.experts} * inter;
     w.codes = {gate_up.w + i * all * w.k, inter * w.k};
     w.scales = {gate_up.w_scales + i * all / 128 * (w.k / 128), inter / 128 * (w.k / 128)};
-    if (!must(sm90::make_weight_operand(w, 128, a.w[i]), "weights")) return;
+    if (!must(sm90::make_weight_operand(w, nullptr, a.w[i]), "weights")) return;
   }
   a.expert_offsets = gate_up.offsets;
   a.rows = gate_up.rows;
@@ -319,7 +319,7 @@ int main(int argc, char** argv) {
         wm.k = k;
         wm.codes = {w.p, std::int64_t{n} * k};
         wm.scales = {ws.p, std::int64_t{n / 128} * (k / 128)};
-        if (!must(sm90::make_row_operand(xr, v.x_rows, v.scale_rows, a.x), v.name) || !must(sm90::make_weight_operand(wm, v.w_rows, a.w[0]), v.name))
+        if (!must(sm90::make_row_operand(xr, v.x_rows, v.scale_rows, a.x), v.name) || !must(sm90::make_weight_operand(wm, nullptr, a.w[0]), v.name))
           continue;
         a.expert_offsets = offsets.p;
         a.rows = rows;
@@ -376,7 +376,7 @@ int main(int argc, char** argv) {
           wm.codes = {w.p + i * all * k, inter * k};
           wm.scales = {ws.p + i * all / 128 * (k / 128), inter / 128 * (k / 128)};
           must(sm90::make_row_operand(xr, 128, tile::scale_rows, a.x), "rows");
-          must(sm90::make_weight_operand(wm, 128, a.w[0]), "weights");
+          must(sm90::make_weight_operand(wm, nullptr, a.w[0]), "weights");
           a.expert_offsets = offsets.p;
           a.rows = rows;
           a.experts = s.experts;

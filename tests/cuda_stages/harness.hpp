@@ -8,7 +8,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <moesaic/cuda/launch.hpp>
@@ -42,8 +44,19 @@ struct random {
     for (int i = 0; i < 12; ++i) s += uniform();
     return s;
   }
-  /// Now and then something nasty.
+  /// Now and then something nasty, out of 2¹⁶ such values.
   float hostile() {
+    static std::vector<float> const all = [] {
+      std::vector<float> v(65536);
+      random r{77};
+      for (float& x : v) x = r.make_hostile();
+      return v;
+    }();
+    return all[next() >> 48];
+  }
+
+ private:
+  float make_hostile() {
     static constexpr std::uint32_t nasty[] = {0,           0x80000000U, 0x7F800000U, 0xFF800000U, 0x7FC00000U, 0xFFC12345U, 1U,
                                               0x80000001U, 0x007FFFFFU, 0x7F7FFFFFU, 0xFF7FFFFFU, 0x3F800000U, 0x43E00000U, 0x38D1B717U};
     int const kind = below(40);
@@ -55,6 +68,27 @@ struct random {
   }
 };
 
+/// Device memory that is kept for the next array of its size.
+class memory_pool {
+ public:
+  void* take(std::size_t bytes) {
+    auto const found = free_.find(bytes);
+    if (found == free_.end()) {
+      void* p = nullptr;
+      need(cudaMalloc(&p, bytes), "cudaMalloc");
+      return p;
+    }
+    void* const p = found->second;
+    free_.erase(found);
+    return p;
+  }
+  void give(void* p, std::size_t bytes) { free_.emplace(bytes, p); }
+
+ private:
+  std::multimap<std::size_t, void*> free_;
+};
+inline memory_pool pool;
+
 /// Values in both memories, with a margin at either end that nobody may touch.
 template <class T>
 struct array {
@@ -65,14 +99,15 @@ struct array {
 
   explicit array(std::size_t n) : host(n + 2 * margin) {
     std::memset(static_cast<void*>(host.data()), 0xCD, host.size() * sizeof(T));
-    need(cudaMalloc(reinterpret_cast<void**>(&device), host.size() * sizeof(T)), "cudaMalloc");
+    device = static_cast<T*>(pool.take(bytes()));
   }
   array(array const&) = delete;
   array& operator=(array const&) = delete;
-  ~array() { cudaFree(device); }
+  ~array() { pool.give(device, bytes()); }
 
   T& operator[](std::size_t i) { return host[margin + i]; }
   std::size_t size() const { return host.size() - 2 * margin; }
+  std::size_t bytes() const { return (host.size() * sizeof(T) + 4095) / 4096 * 4096; }
   void upload() const { need(cudaMemcpy(device, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice), "upload"); }
   std::vector<T> download() const {
     std::vector<T> v(host.size());

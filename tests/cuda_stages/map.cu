@@ -56,6 +56,7 @@ void check_map() {
     if (on_simt && s.tokens * s.top_k > 140000) continue;
     bool const large = s.tokens * s.top_k > 20000;
     for (int const experts : {1, 2, 7, 16, 64, 160, 256, 257, 384, 512, 768, 1000, 3000, 5000}) {
+      if (s.tokens * s.top_k > 100000 && experts != 1 && experts != 256 && experts != 384) continue;
       if (on_simt && ((large && experts != 256 && experts != 384) || (experts == 5000 && s.tokens > 64))) continue;
       for (ids_are const kind :
            {ids_are::uniform, ids_are::one_expert, ids_are::skewed, ids_are::wild, ids_are::ascending, ids_are::nobodys})

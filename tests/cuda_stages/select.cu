@@ -9,8 +9,7 @@ namespace stages {
 
 using namespace moesaic;
 
-namespace {
-
+// Not in an unnamed namespace: what has the type of one in its name may be asked to hide, which nvcc wants linkage for.
 constexpr moe_config changed(moe_config c, int n_group, int topk_group, group_score_fn score, group_mask_fn mask) {
   c.n_group = n_group;
   c.topk_group = topk_group;
@@ -48,6 +47,8 @@ struct everybody {
 struct too_many {
   static constexpr moe_config config{.hidden = 64, .inter = 64, .experts = 64, .top_k = 40, .score = score_fn::sigmoid, .bias = true};
 };
+
+namespace {
 
 constexpr int kinds = 12;
 constexpr char const* kind_names[kinds] = {"normal", "ties",       "hostile",    "all NaN",   "all -inf",     "all +inf",

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 @dataclass
 class Kernel:
     has: tuple = ()      # opcodes that must be there
-    lacks: tuple = ()    # opcodes that must not (loads and stores of local memory never may)
+    lacks: tuple = ()    # opcodes that must not (loads and stores of local memory may only where spills are allowed)
     registers: int = 0   # how many it may name; 0: as many as there are
+    spills: int = 0      # bytes that ptxas may spill and read back: a bound on what is there, not a wish
 
 
 @dataclass
@@ -33,5 +34,12 @@ GATES = [
         # 384 threads: 232 registers after setmaxnreg, 168 without it
         "row_gemm_kernel": Kernel(has=(r"QGMMA", r"UTMALDG", r"USETMAXREG", r"SYNCS.*TRYWAIT"), lacks=(r"HMMA",), registers=232),
         "weight_gemm_kernel": Kernel(has=(r"QGMMA", r"UTMALDG", r"SYNCS.*TRYWAIT"), lacks=(r"HMMA",), registers=168),
+    }),
+    Gate("tests/gpu_gates/units/portable_gemm.cu", kernels={
+        "fma_gemm": Kernel(has=(r"FFMA", r"LDS.*128")),
+        "skinny_tileILi1ELi1EE": Kernel(has=(r"HMMA.16816.F32.BF16",)),
+        "skinny_tileILi1ELi4EE": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=32),
+        "skinny_tileILi2ELi8EE": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=240),
+        "panel_gemm": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=520),
     }),
 ]

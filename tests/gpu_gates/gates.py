@@ -80,7 +80,8 @@ def check_sass(gate, kernels):
     for word, rule in gate.kernels.items():
         for name, seen in named(word, kernels, faults).items():
             count = lambda pattern: sum(n for opcode, n in seen["opcodes"].items() if re.match(pattern, opcode))  # noqa: E731
-            if local := count(r"LDL|STL"):
+            local = count(r"LDL|STL")
+            if local and not rule.spills:
                 faults.append(f"{name}: {local} loads or stores of local memory")
             for pattern in rule.has:
                 if not count(pattern):
@@ -100,13 +101,13 @@ def ptxas(gate, arguments):
     if not built:
         return ["does not compile:\n" + "\n".join(text.splitlines()[-20:])], []
     rows = []
-    for word in gate.kernels:
+    for word, rule in gate.kernels.items():
         for name, seen in named(word, functions, faults).items():
-            if seen["stack"]:
+            if seen["stack"] and not rule.spills:
                 faults.append(f"{name}: a stack frame of {seen['stack']} bytes")
-            if seen["spills"]:
+            if seen["spills"] > rule.spills:
                 faults.append(f"{name}: {seen['spills']} bytes spilled and read back")
-            rows.append(f"  {name[:120]:120} {seen['registers']:3} registers")
+            rows.append(f"  {name[:120]:120} {seen['registers']:3} registers" + (f", {seen['spills']} bytes spilled and read back" if seen["spills"] else ""))
     return faults, rows
 
 
@@ -129,6 +130,8 @@ def self_test(arguments):
     cases = [
         (Gate(here + "fine.cu", kernels=fine), ptxas, None),
         (Gate(here + "spills.cu", kernels=every), ptxas, "bytes spilled"),
+        (Gate(here + "spills.cu", kernels={"": Kernel(spills=1999)}), ptxas, "bytes spilled"),
+        (Gate(here + "spills.cu", kernels={"": Kernel(spills=2000)}), ptxas, None),
         (Gate(here + "stack.cu", kernels=every), ptxas, "a stack frame of"),
         (Gate(here + "serialised.cu", kernels=every), ptxas, "C7514"),
         (Gate(here + "not_there.cu", kernels=every), ptxas, "does not compile"),

@@ -65,16 +65,21 @@ __global__ void __launch_bounds__(Threads) run_stage(std::int64_t n, F const f) 
 
 }  // namespace detail
 
-/// f(group, i, scratch) for each i in [0, n), n < 2^31: a block of 128 threads for each item; a stage with one item takes a large block.
+/// f(group, i, scratch) for each i in [0, n), n < 2^31: a block of 128 threads for each item; a stage with one item takes a large block. For
+/// every stage, and for shapes and addresses that a stage's own kernel does not take.
+template <class F>
+MOESAIC_CUDA_HOST status start_any(cudaStream_t stream, std::int64_t n, F const& f) {
+  static_assert(std::is_trivially_copyable_v<F>, "a stage is copied to the device");
+  if (n <= 0) return {};
+  std::int64_t const blocks = n < 0x7fff'ffff ? n : 0x7fff'ffff;
+  if (n == 1) return start(stream, {1, 1024}, detail::run_stage<1024, F>, n, f);
+  return start(stream, {static_cast<unsigned>(blocks), 128}, detail::run_stage<128, F>, n, f);
+}
+
+/// Runs stage F, with a kernel of its own where there is a specialisation.
 template <class F>
 struct launcher {
-  MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, F const& f) {
-    static_assert(std::is_trivially_copyable_v<F>, "a stage is copied to the device");
-    if (n <= 0) return {};
-    std::int64_t const blocks = n < 0x7fff'ffff ? n : 0x7fff'ffff;
-    if (n == 1) return start(stream, {1, 1024}, detail::run_stage<1024, F>, n, f);
-    return start(stream, {static_cast<unsigned>(blocks), 128}, detail::run_stage<128, F>, n, f);
-  }
+  MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, F const& f) { return start_any(stream, n, f); }
 };
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(1024) build_map(build_dispatch_map const f, ma
     return i < valid && id >= 0 && id < p.experts ? id : -1;
   };
 
-  int expert[kept], rank[kept];
+  int expert[kept];  // later with the rank among this warp's slots of the expert above it: neither reaches 2¹⁵
   warp_counts<count> const mine{reinterpret_cast<count*>(counts + warp * words)};
   if constexpr (Kept > 0) {  // on their way while the counts are cleared
 #pragma unroll
@@ -118,7 +118,8 @@ __global__ void __launch_bounds__(1024) build_map(build_dispatch_map const f, ma
 #pragma unroll
     for (int r = 0; r < kept; ++r) {
       if (first + r * lanes >= valid) expert[r] = -1;
-      rank[r] = mine.add(expert[r]);
+      int const rank = mine.add(expert[r]);
+      if (expert[r] >= 0) expert[r] |= rank << 16;
     }
   } else {
     for (std::int64_t i = first; i - lane < last; i += lanes) mine.add(expert_of(i, valid));
@@ -224,8 +225,10 @@ __global__ void __launch_bounds__(1024) build_map(build_dispatch_map const f, ma
   };
   if constexpr (Kept > 0) {
 #pragma unroll
-    for (int r = 0; r < kept; ++r)
-      place(first + r * lanes, expert[r], rank[r] + (expert[r] >= 0 ? static_cast<int>(mine.of[expert[r]]) : 0));
+    for (int r = 0; r < kept; ++r) {
+      int const e = expert[r] >= 0 ? expert[r] & 0xFFFF : -1;
+      place(first + r * lanes, e, (expert[r] >> 16) + (e >= 0 ? static_cast<int>(mine.of[e]) : 0));
+    }
   } else {
     for (std::int64_t i = first; i - lane < last; i += lanes) {
       int const e = expert_of(i, valid);

@@ -7,6 +7,7 @@
 
 #include <moesaic/core/status.hpp>
 #include <moesaic/cuda/gemm/portable.hpp>
+#include <moesaic/cuda/hopper.hpp>
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/semantics/unpacked_weights.hpp>
 #include <moesaic/tune/cuda_arch.hpp>
@@ -32,11 +33,14 @@ inline int multiprocessors() {
 ///
 /// Row-wise stages give the reference's bits. A GEMM gives the same bits in every run, and for a row the same in any batch.
 template <class Arch = tune::sm80>
-struct on : unpacked_weights {
+struct on;
+
+template <>
+struct on<tune::sm80> : unpacked_weights {
   cudaStream_t stream;
   int multiprocessors = detail::multiprocessors();
 
-  explicit on(cudaStream_t s = nullptr, Arch = {}) : stream(s) {}
+  explicit on(cudaStream_t s = nullptr, tune::sm80 = {}) : stream(s) {}
 
   template <class F>
   status launch(std::int64_t n, F const& f) const {
@@ -50,7 +54,14 @@ struct on : unpacked_weights {
   }
 };
 
+template <>
+struct on<tune::sm90a> : hopper {
+  explicit on(cudaStream_t s = nullptr, tune::sm90a = {}) : hopper{s, detail::multiprocessors()} {}
+};
+
 on()->on<>;
 on(cudaStream_t)->on<>;
+template <class Arch>
+on(cudaStream_t, Arch) -> on<Arch>;
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

@@ -114,12 +114,4 @@ MOESAIC_CUDA_HOST status start_rows(cudaStream_t stream, std::int64_t rows, row_
   return status_of(::cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
 }
 
-/// What launcher<F> without a kernel of its own does: for shapes and addresses that a fast kernel does not take.
-template <class F>
-MOESAIC_CUDA_HOST status start_any(cudaStream_t stream, std::int64_t n, F const& f) {
-  if (n <= 0) return {};
-  std::int64_t const blocks = n < 0x7fff'ffff ? n : 0x7fff'ffff;
-  return start(stream, {static_cast<unsigned>(blocks), n == 1 ? 1024U : 128U}, detail::run_stage<F>, n, f);
-}
-
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

@@ -43,8 +43,8 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
     if (status const s = route_rows<L>(ctx, p.wide, weights, p.logits, given == given_choice::ids, p.choice); !s) return s;
   if (status const s = ctx.launch(1, build_dispatch_map{p.choice.ids, p.map, valid_tokens}); !s) return s;
   if constexpr (own_rows) {
-    if (status const s = ctx.template gather<format>(x, p.map.row_to_slot, c.top_k, p.routed_x.rows); !s) return s;
-    if constexpr (c.shared_inter > 0) return ctx.template gather<format>(x, nullptr, 1, p.shared_x.rows);
+    if (status const s = ctx.template gather<format>(x, p.map, p.routed_x.rows); !s) return s;
+    if constexpr (c.shared_inter > 0) return ctx.template gather<format>(x, dispatch_map{}, p.shared_x.rows);
     return {};
   } else {
     status s;
@@ -83,7 +83,7 @@ status up(B const& ctx, typename forward_plan<L, B>::input const& x, Prepared co
 
 template <class L, backend B, class Prepared>
 status down(B const& ctx, typename forward_plan<L, B>::buffers const& b, Prepared const& w, std::int32_t const* offsets,
-            matrix_view<float> out) {
+            matrix_view<partial_t<L, B>> out) {
   return ctx.grouped_gemm(gemm_input{b.hidden}, w, offsets, out);
 }
 
@@ -99,7 +99,7 @@ activation_rule<L::config.act, terms_of<L>> routed_rule(prepared_weights<B, L> c
 
 /// What the model's combine adds to the weighted sum.
 template <class L, class Y, backend B>
-combine_extras<Y> combine_extras_of(prepared_weights<B, L> const& w, forward_plan<L, B> const& p, forward_extras<Y> const& extras) {
+combine_extras<Y, partial_t<L, B>> combine_extras_of(prepared_weights<B, L> const& w, forward_plan<L, B> const& p, forward_extras<Y> const& extras) {
   constexpr moe_config c = L::config;
   return {.shared = p.shared_out,
           .residual = extras.residual,
@@ -162,7 +162,7 @@ status forward(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& wei
         return s;
   }
   return ctx.launch(tokens,
-                    combine_row<Y>{p.partials, p.map, p.choice.ids, p.choice.weights, detail::combine_extras_of<L>(weights, p, extras), y});
+                    combine_row<Y, detail::partial_t<L, B>>{p.partials, p.map, p.choice.ids, p.choice.weights, detail::combine_extras_of<L>(weights, p, extras), y});
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI

@@ -24,10 +24,11 @@ struct fma_tile {
 template <class Rows, weight_format F>
 __global__ void __launch_bounds__(fma_tile::threads) fma_gemm(gemm_arguments<Rows, F> const g) {
   using tile = fma_tile;
-  extern __shared__ std::int32_t tile_memory[];
+  extern __shared__ __align__(16) unsigned char shared_memory[];
   __shared__ __align__(16) float a[tile::depth][tile::pitch];
   __shared__ __align__(16) float w[tile::depth][tile::pitch];
-  tile_list const tiles = tile_list::make(tile_memory, g.expert_offsets, g.out.rows, g.w.n, g.w.experts, tile::rows, tile::columns);
+  tile_list const tiles = tile_list::make(reinterpret_cast<std::int32_t*>(shared_memory), g.expert_offsets, g.out.rows, g.w.n, g.w.experts,
+                                          tile::rows, tile::columns);
   int const thread = static_cast<int>(threadIdx.x), ty = thread / 16 * 4, tx = thread % 16 * 4;
 
   for (std::int64_t t = tile_list::first(); t < tiles.count(); t += tile_list::stride()) {

@@ -1,12 +1,12 @@
 // What becomes of a tile's sums: stored as they are, or taken through the activation and quantised.
 #pragma once
 
-#include <cuda_bf16.h>
-
 #include <cstdint>
 
+#include <moesaic/cuda/ptx/convert.hpp>
 #include <moesaic/cuda/ptx/stmatrix.hpp>
 #include <moesaic/cuda/ptx/warpgroup.hpp>
+#include <moesaic/cuda/quantize.hpp>
 #include <moesaic/num/bf16.hpp>
 #include <moesaic/semantics/activation.hpp>
 #include <moesaic/semantics/handoff.hpp>
@@ -38,13 +38,6 @@ struct column_place {
   __device__ int thread() const { return warp * 32 + lane; }
   __device__ static void meet() { ptx::named_barrier(1, threads()); }
 };
-
-/// Two floats as two bf16, the first in the low half.
-__device__ inline std::uint32_t pack_bf16(float low, float high) {
-  std::uint32_t r;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
-  return r;
-}
 
 /// out [M, n] of fp32, row-major.
 struct store_f32 {
@@ -86,7 +79,7 @@ struct store_bf16 {
 
   template <int Pieces, int Half>
   __device__ void rows(float const (&sum)[Pieces][Half], char* staging, warp_place const& at) const {
-    constexpr int width = Half * 2, slab = width % 64 == 0 ? 64 : 32, chunks = slab / 8;  // 16 bytes each
+    constexpr int width = Half * 2, slab = 64, chunks = slab / 8;  // 16 bytes each
     int const lane = at.lane;
     int const matrix_row = lane % 8 + lane / 8 % 2 * 8;
 #pragma unroll
@@ -97,9 +90,9 @@ struct store_bf16 {
         for (int j = 0; j < chunks; j += 2) {
           int const i = (first / 8 + j) * 4;
           int const chunk = (j + lane / 16) ^ (matrix_row % chunks);
-          ptx::stmatrix_x4(staging + matrix_row * slab * 2 + chunk * 16, pack_bf16(sum[p][i], sum[p][i + 1]),
-                           pack_bf16(sum[p][i + 2], sum[p][i + 3]), pack_bf16(sum[p][i + 4], sum[p][i + 5]),
-                           pack_bf16(sum[p][i + 6], sum[p][i + 7]));
+          ptx::stmatrix_x4(staging + matrix_row * slab * 2 + chunk * 16, ptx::narrow_pair<bf16>(sum[p][i], sum[p][i + 1]),
+                           ptx::narrow_pair<bf16>(sum[p][i + 2], sum[p][i + 3]), ptx::narrow_pair<bf16>(sum[p][i + 4], sum[p][i + 5]),
+                           ptx::narrow_pair<bf16>(sum[p][i + 6], sum[p][i + 7]));
         }
         __syncwarp();
         bf16* const to = out + at.row * stride + at.column + p * width + first;
@@ -121,7 +114,7 @@ struct store_bf16 {
 #pragma unroll
     for (int j = 0; j < Half / 4; ++j)
       ptx::stmatrix_x2_transposed(staging + (8 * j + at.lane % 8) * pitch + (at.warp * 16 + at.lane / 8 % 2 * 8) * 2,
-                                  pack_bf16(sum[0][4 * j], sum[0][4 * j + 1]), pack_bf16(sum[0][4 * j + 2], sum[0][4 * j + 3]));
+                                  ptx::narrow_pair<bf16>(sum[0][4 * j], sum[0][4 * j + 1]), ptx::narrow_pair<bf16>(sum[0][4 * j + 2], sum[0][4 * j + 3]));
     at.meet();
 #pragma unroll
     for (int i = at.thread(); i < tokens * 16; i += at.threads())
@@ -130,13 +123,6 @@ struct store_bf16 {
             *reinterpret_cast<uint4 const*>(staging + i / 16 * pitch + i % 16 * 16);
   }
 };
-
-/// Two fp32 values as E4M3 codes, the first in the low byte: to_e4m3's bits.
-__device__ inline std::uint16_t pack_e4m3(float low, float high) {
-  std::uint16_t r;
-  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(r) : "f"(high), "f"(low));
-  return r;
-}
 
 /// The activation of 128 gate and 128 up columns, quantised under one scale: hidden rows as the second GEMM reads them. The bits of
 /// activate_quantize_rows.
@@ -168,11 +154,11 @@ struct activate_quantize {
       amax = max(amax, __shfl_xor_sync(0xffffffffU, amax, 1));
       amax = max(amax, __shfl_xor_sync(0xffffffffU, amax, 2));
       Scale const scale = scale_for<Scale>(from_bits(amax));
-      float const divisor = scale_to_float(scale);
+      cuda::detail::quotient_of<Scale> const quotient(scale);
 #pragma unroll
       for (int j = 0; j < Half / 4; ++j)
         *reinterpret_cast<std::uint16_t*>(staging + r * pitch + 8 * j + at.fragment_column()) =
-            pack_e4m3(detail::quotient(hidden[2 * j], divisor), detail::quotient(hidden[2 * j + 1], divisor));
+            ptx::e4m3_pair(quotient(hidden[2 * j]), quotient(hidden[2 * j + 1]));
       if (exists && lane % 4 == 0) out.scale(block, at.row + r) = scale;
     }
     __syncwarp();
@@ -217,9 +203,8 @@ struct activate_quantize {
 #pragma unroll
         for (int w = 0; w < warps; ++w) amax = max(amax, amax_of[w * tokens + r]);
         Scale const scale = scale_for<Scale>(from_bits(amax));
-        float const divisor = scale_to_float(scale);
-        std::uint16_t const codes =
-            pack_e4m3(detail::quotient(hidden[4 * j + i], divisor), detail::quotient(hidden[4 * j + 2 + i], divisor));
+        cuda::detail::quotient_of<Scale> const quotient(scale);
+        std::uint32_t const codes = ptx::e4m3_pair(quotient(hidden[4 * j + i]), quotient(hidden[4 * j + 2 + i]));
         staging[r * pitch + at.fragment_column()] = static_cast<char>(codes & 0xff);
         staging[r * pitch + at.fragment_column() + 8] = static_cast<char>(codes >> 8);
         if (at.warp == 0 && at.lane < 4 && r < at.rows_left) out.scale(at.column / scale_block, at.row + r) = scale;

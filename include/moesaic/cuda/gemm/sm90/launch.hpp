@@ -8,7 +8,8 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
-/// A grid of one CTA an SM. `overlaps`: the kernel may start before the one ahead of it in the stream is over (it waits inside).
+/// A grid of one CTA an SM. `overlaps`: the kernel may start before the one ahead of it in the stream is over. It reads x and writes after
+/// that only, but expert_offsets and weights at once: they must have been there before the kernel ahead began.
 template <class Arguments>
 status launch_persistent(cudaStream_t stream, void (*kernel)(Arguments), int threads, int shared_bytes, int cluster, bool overlaps,
                          Arguments const& arguments) {

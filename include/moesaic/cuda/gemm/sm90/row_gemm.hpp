@@ -29,13 +29,11 @@ struct gemm_arguments {
 
 namespace detail {
 
-/// Scales of one K block: of a thread's two rows and of each piece's weights, twice where a piece crosses from one block of 128 weight rows
-/// into the next.
+/// Scales of one K block: of a thread's two rows and of each piece's weights.
 template <class Tile>
 struct scales_of_block {
-  static constexpr bool crosses = Tile::columns % scale_block != 0 && scale_block % Tile::width != 0;
   float row[2];
-  float piece[Tile::pieces][crosses ? 2 : 1];
+  float piece[Tile::pieces];
 };
 
 template <class Tile, class Epilogue>
@@ -121,16 +119,10 @@ struct row_gemm {
   }
 
   /// total += sum · scales, one fma each.
-  __device__ static void promote(float (&total)[half], float (&sum)[half], scales const& s, int piece, int crossing) {
-    float const first[2] = {s.row[0] * s.piece[piece][0], s.row[1] * s.piece[piece][0]};
-    if constexpr (!scales::crosses) {
+  __device__ static void promote(float (&total)[half], float (&sum)[half], scales const& s, int piece) {
+    float const of_row[2] = {s.row[0] * s.piece[piece], s.row[1] * s.piece[piece]};
 #pragma unroll
-      for (int i = 0; i < half; ++i) total[i] = __fmaf_rn(sum[i], first[i / 2 % 2], total[i]);
-    } else {
-      float const second[2] = {s.row[0] * s.piece[piece][1], s.row[1] * s.piece[piece][1]};
-#pragma unroll
-      for (int i = 0; i < half; ++i) total[i] = __fmaf_rn(sum[i], i / 4 * 8 < crossing ? first[i / 2 % 2] : second[i / 2 % 2], total[i]);
-    }
+    for (int i = 0; i < half; ++i) total[i] = __fmaf_rn(sum[i], of_row[i / 2 % 2], total[i]);
   }
 
   __device__ void multiply_all() const {
@@ -146,14 +138,12 @@ struct row_gemm {
       tile const t = at(w);
       int const n0 = t.n * tile_columns;
       float const* weight_scale[pieces];
-      int crossing[pieces];
 #pragma unroll
       for (int i = 0; i < pieces; ++i) {
         constexpr bool two = Epilogue::matrices == 2;
         int const n = two ? n0 : n0 + i * Tile::width;
         int const last = (p.w[0].n - 1) / scale_block, block = n / scale_block < last ? n / scale_block : last;
         weight_scale[i] = p.w[two ? i : 0].scales[t.expert] + block * p.k_blocks;
-        crossing[i] = block == last ? Tile::width : scale_block - n % scale_block;
       }
       auto const wait = [&] { ptx::mbarrier_wait(full + pipe.stage, pipe.parity); };
       auto const load_scales = [&](int kb) {
@@ -162,10 +152,7 @@ struct row_gemm {
         s.row[0] = of_row[0];
         s.row[1] = of_row[8];
 #pragma unroll
-        for (int i = 0; i < pieces; ++i) {
-          s.piece[i][0] = __ldg(weight_scale[i] + kb);
-          if constexpr (scales::crosses) s.piece[i][1] = __ldg(weight_scale[i] + kb + (crossing[i] < Tile::width ? p.k_blocks : 0));
-        }
+        for (int i = 0; i < pieces; ++i) s.piece[i] = __ldg(weight_scale[i] + kb);
         return s;
       };
       auto const release = [&](int stage) {
@@ -197,37 +184,36 @@ struct row_gemm {
             ptx::wgmma_wait<0>();
             ptx::wgmma_touch(sum);
             if (i + 1 == pieces) release(pipe.stage);
-            promote(total[i], sum, s, i, crossing[i]);
+            promote(total[i], sum, s, i);
           }
           pipe.next(stages);
         }
       } else {
-        constexpr int chunks = Tile::blocks_at_once * pieces;
         float sum[2][half];
         wait();
         scales s = load_scales(0);
         start(sum[0], 0);
         auto const pass = [&](int kb, auto last) {
 #pragma unroll
-          for (int c = 0; c < chunks; ++c) {
-            int const piece = c % pieces, stage = pipe.stage;
+          for (int i = 0; i < pieces; ++i) {
+            int const stage = pipe.stage;
             scales following = s;
-            bool const ends = decltype(last)::value && c + 1 == chunks;
-            if (piece + 1 == pieces && !ends) {
+            bool const ends = decltype(last)::value && i + 1 == pieces;
+            if (i + 1 == pieces && !ends) {
               pipe.next(stages);
               wait();
-              following = load_scales(kb + c / pieces + 1);
+              following = load_scales(kb + 1);
             }
             ptx::wgmma_wait<0>();
-            ptx::wgmma_touch(sum[c % 2]);
-            if (!ends) start(sum[(c + 1) % 2], (c + 1) % pieces);
-            if (piece + 1 == pieces) release(stage);
-            promote(total[piece], sum[c % 2], s, piece, crossing[piece]);
+            ptx::wgmma_touch(sum[i % 2]);
+            if (!ends) start(sum[(i + 1) % 2], (i + 1) % pieces);
+            if (i + 1 == pieces) release(stage);
+            promote(total[i], sum[i % 2], s, i);
             s = following;
           }
         };
         int kb = 0;
-        for (; kb + Tile::blocks_at_once < p.k_blocks; kb += Tile::blocks_at_once) pass(kb, std::false_type{});
+        for (; kb + 1 < p.k_blocks; ++kb) pass(kb, std::false_type{});
         pass(kb, std::true_type{});
         pipe.next(stages);
       }
@@ -259,9 +245,10 @@ __global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel(__grid_const
     }
     ptx::fence_mbarrier_init();
   }
-  ptx::wait_for_dependency();
   count_tiles<Tile::threads>(p.expert_offsets, p.experts, p.rows, Tile::rows, p.n_tiles / Tile::cluster, starts, offsets,
                              reinterpret_cast<std::int32_t*>(shared + Tile::staging_at));
+  ptx::wait_for_dependency();
+  ptx::launch_dependents();
   int rank = 0;
   if constexpr (Tile::cluster > 1) {
     rank = static_cast<int>(blockIdx.x) % Tile::cluster;
@@ -274,7 +261,6 @@ __global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel(__grid_const
   } else {
     ptx::take_registers<Tile::math_registers>();
     work.multiply_all();
-    if (threadIdx.x % 32 == 0 && warp == 4) ptx::launch_dependents();
   }
 #endif
 }

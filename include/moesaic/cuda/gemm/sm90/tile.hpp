@@ -24,7 +24,6 @@ struct row_tile {
   static constexpr int columns = Width * Pieces;
   static constexpr int threads = (1 + math_warpgroups) * threads_per_warpgroup;
   static constexpr int producer_registers = 40, math_registers = 232;
-  static constexpr int blocks_at_once = rotates && Pieces % 2 == 1 ? 2 : 1;  // K blocks between two visits of the same registers
 
   static constexpr int a_bytes = rows * scale_block, piece_bytes = Width * scale_block;
   static constexpr int scale_rows = rows + scale_slack, a_scale_bytes = scale_rows * 4, a_scale_pitch = (a_scale_bytes + 127) / 128 * 128;
@@ -39,7 +38,8 @@ struct row_tile {
   static constexpr int schedule_at = barriers_at + Stages * 16;
   MOESAIC_HD static constexpr int shared_bytes(int experts) { return schedule_at + 8 * (experts + 1); }
 
-  static_assert(columns % scale_block == 0 || scale_block % Width == 0 || Width % 8 == 0);
+  static_assert(Width == 64 || Width == 128, "a piece lies in one block of 128 weight rows, and a warp stores 64 columns at a time");
+  static_assert(!Rotates || Pieces % 2 == 0, "the two sums alternate from K block to K block");
   static_assert(producer_registers * 128 + math_registers * 256 <= 65536);
 };
 

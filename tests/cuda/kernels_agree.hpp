@@ -1,0 +1,83 @@
+// The portable grouped GEMM's kernels are a choice of speed: on the same operands they give the same bits. After conformance/gemm.hpp.
+#pragma once
+
+#include <conformance/gemm.hpp>
+#include <moesaic/cuda/gemm/portable.hpp>
+
+namespace conformance {
+
+template <class Case, class Launch>
+gemm_output run_kernel(Case& c, bool gathered, Launch const& launch) {
+  gemm_output out(all_rows, c.n);
+  prepared<Case::format> const w(stamp::context(stamp::settings[0]), c.stored(false));
+  auto const input = c.input(gathered);
+  using rows = std::remove_cvref_t<decltype(input.rows)>;
+  need(launch(moesaic::cuda::gemm_arguments<rows, Case::format>{input, w.weights, c.offsets.data(), out.view()}));
+  stamp::finish();
+  return out;
+}
+
+TEST(gemm_kernels, give_the_same_bits) {
+  for_each_gemm_case([](auto& c) {
+    if constexpr (moesaic::cuda::is_one_bf16_term<std::remove_cvref_t<decltype(c)>::format>) {
+      for (bool const gathered : {false, true})
+        for (int const blocks : {2, 500}) {  // on so many multiprocessors
+          using moesaic::cuda::skinny_tile;
+          gemm_output const panel =
+              run_kernel(c, gathered, [&](auto const& g) { return moesaic::cuda::launch_panel_gemm(nullptr, blocks, g); });
+          EXPECT_FALSE(panel.values.is_untouched(0));
+          EXPECT_TRUE(same_bits(panel.values, run_kernel(c, gathered, [&](auto const& g) {
+                                                return moesaic::cuda::launch_skinny_gemm<skinny_tile<1, 1>>(nullptr, blocks, g);
+                                              }).values));
+          EXPECT_TRUE(same_bits(panel.values, run_kernel(c, gathered, [&](auto const& g) {
+                                                return moesaic::cuda::launch_skinny_gemm<skinny_tile<1, 4>>(nullptr, blocks, g);
+                                              }).values));
+          EXPECT_TRUE(same_bits(panel.values, run_kernel(c, gathered, [&](auto const& g) {
+                                                return moesaic::cuda::launch_skinny_gemm<skinny_tile<2, 8>>(nullptr, blocks, g);
+                                              }).values));
+        }
+    }
+  });
+}
+
+// A router's shape: 7168 columns, all rows to one "expert", from one token to more than a panel.
+TEST(gemm_kernels, give_the_same_bits_for_a_router) {
+  constexpr std::int64_t columns = 7168, experts = 72, most = 130;
+  oracle::random r = random_for(11);
+  stored_weights<moesaic::weight_format::bf16> const weights(1, experts, columns, r);
+  buffer<float> const x(most * columns), expected(most * experts), out(most * experts);
+  for (float& v : x) v = static_cast<float>(value(rounded<bf16>(static_cast<double>(r.normal()))));
+  x[5 * columns + 77] = 0.1F;  // one token is not bf16
+  auto const arguments = [&](std::int64_t tokens, buffer<float> const& to) {
+    return moesaic::cuda::gemm_arguments<moesaic::f32_rows, moesaic::weight_format::bf16>{
+        moesaic::gemm_input{moesaic::f32_rows(x.data(), tokens, columns)}, weights.by_stride(), nullptr, {to.data(), tokens, experts}};
+  };
+  need(moesaic::cuda::launch_panel_gemm(nullptr, 132, arguments(most, expected)));
+  stamp::finish();
+  oracle::matrix const exact = weights.exact(0);
+  error_sum sum;
+  for (std::int64_t t = 0; t < most; t += 5) {
+    std::vector<double> row(&x[t * columns], &x[t * columns] + columns), right(experts);
+    oracle::multiply(row.data(), exact, right.data());
+    for (std::int64_t e = 0; e < experts; ++e) sum.add(value(expected[t * experts + e]), right[static_cast<std::size_t>(e)]);
+  }
+  EXPECT_LE(sum.relative(), gemm_rms_bound);
+  report().error("router GEMM, 7168 columns, relative RMS", sum.relative());
+  for (std::int64_t const tokens : {1, 6, 17, 130}) {
+    using moesaic::cuda::skinny_tile;
+    need(moesaic::cuda::launch_skinny_gemm<skinny_tile<1, 1>>(nullptr, 132, arguments(tokens, out)));
+    stamp::finish();
+    EXPECT_TRUE(same_bits(out.data(), expected.data(), tokens * experts)) << tokens;
+    need(moesaic::cuda::launch_skinny_gemm<skinny_tile<1, 4>>(nullptr, 132, arguments(tokens, out)));
+    stamp::finish();
+    EXPECT_TRUE(same_bits(out.data(), expected.data(), tokens * experts)) << tokens;
+    need(moesaic::cuda::launch_skinny_gemm<skinny_tile<2, 8>>(nullptr, 132, arguments(tokens, out)));
+    stamp::finish();
+    EXPECT_TRUE(same_bits(out.data(), expected.data(), tokens * experts)) << tokens;
+    need(moesaic::cuda::launch_panel_gemm(nullptr, 132, arguments(tokens, out)));
+    stamp::finish();
+    EXPECT_TRUE(same_bits(out.data(), expected.data(), tokens * experts)) << tokens;
+  }
+}
+
+}  // namespace conformance
