@@ -9,13 +9,15 @@ limit_mib=60  # a folder this large, together with the sources, is what a lent m
 jobs=${JOBS:-$jobs}
 
 # Targets of CMake, in the order in which gpu_run.sh runs what they make. One that does not exist is said and left out.
-targets=(test_conformance_cuda test_conformance_cuda_hopper test_cuda_stages bench_gpu_ceilings bench_gpu_stages bench_gpu_gemm bench_gpu_layer)
+targets=(test_conformance_cuda test_conformance_cuda_hopper test_cuda_stages bench_gpu_ceilings bench_gpu_stages bench_gpu_gemm bench_gpu_layer
+  deepseek_v3_write_checkpoint deepseek_v3_tiny_a deepseek_v3_tiny_b deepseek_v3_tiny_c deepseek_v3_extra_v2 deepseek_v3_extra_v2_f32 deepseek_v3_extra_v3)
 [ $# -lt 2 ] || targets=("${@:2}")
 
 say "configuring in build-gpu"
-# x86-64-v3: any machine that such a card sits in has it, and without its fma the tests' oracles take minutes.
+# The executables carry their C++ library. x86-64-v3: any machine that such a card sits in has it, and without its fma the tests' oracles take minutes.
 cmake -S . -B build-gpu -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CUDA_ARCHITECTURES=90a-real -DCMAKE_CXX_FLAGS=-march=x86-64-v3 \
-  -DCMAKE_CUDA_FLAGS=-Xcompiler=-march=x86-64-v3 -DMOESAIC_NATIVE=OFF -DMOESAIC_CUDA=ON -DMOESAIC_KOKKOS=OFF -DMOESAIC_TESTS=ON -DMOESAIC_BENCH=ON -DMOESAIC_EXAMPLES=OFF >build-gpu.log 2>&1 || {
+  -DCMAKE_CUDA_FLAGS=-Xcompiler=-march=x86-64-v3 -DCMAKE_EXE_LINKER_FLAGS='-static-libstdc++ -static-libgcc' \
+  -DMOESAIC_NATIVE=OFF -DMOESAIC_CUDA=ON -DMOESAIC_KOKKOS=OFF -DMOESAIC_TESTS=ON -DMOESAIC_BENCH=ON -DMOESAIC_EXAMPLES=ON >build-gpu.log 2>&1 || {
   cat build-gpu.log
   exit 1
 }

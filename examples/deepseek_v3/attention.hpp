@@ -2,9 +2,10 @@
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
-#include <limits>
+#include <moesaic/num/exp.hpp>
+#include <moesaic/semantics/group.hpp>
+#include <moesaic/semantics/key.hpp>
 #include <optional>
 
 #include "arrays.hpp"
@@ -18,7 +19,8 @@ namespace deepseek_v3 {
 /// Hugging Face builds the two norms inside attention with this ε whatever config.json says.
 inline constexpr double inner_norm_eps = 1e-6;
 
-/// One query of one head against the keys s ≤ t. Scores and probabilities live in the team's scratch; a team is one thread.
+/// Item i is a lane: every `lanes`-th query of head i / lanes, each against the keys s ≤ t. Lanes of one head have the same amount of work,
+/// and a lane has memory for one query's scores.
 template <class Model>
 struct attend {
   static constexpr int heads = Model::config.num_attention_heads;
@@ -26,102 +28,99 @@ struct attend {
   static constexpr int rope = Model::config.qk_rope_head_dim;
   static constexpr int value = Model::config.v_head_dim;
 
-  using policy = Kokkos::TeamPolicy<exec, Kokkos::Schedule<Kokkos::Dynamic>>;
-  using scratch = Kokkos::View<float*, exec::scratch_memory_space, Kokkos::MemoryUnmanaged>;
+  struct scratch {};
 
   moesaic::matrix_view<float const> q;       // [T, heads · (nope + rope)], rotated
   moesaic::matrix_view<float const> kv;      // [T, heads · (nope + value)]
   moesaic::matrix_view<float const> k_rope;  // [T, rope], rotated, one for all heads
   float scale;
-  moesaic::matrix_view<float> out;  // [T, heads · value]
+  int lanes;
+  moesaic::matrix_view<float> scores;  // [heads · lanes, T]
+  moesaic::matrix_view<float> out;     // [T, heads · value]
 
-  void run() const {
-    int const tokens = static_cast<int>(q.rows);
-    Kokkos::parallel_for(
-        policy(tokens * heads, 1).set_scratch_size(1, Kokkos::PerTeam(scratch::shmem_size(static_cast<std::size_t>(q.rows)))), *this);
+  template <moesaic::group G>
+  MOESAIC_HD void operator()(G const& g, std::int64_t i, scratch&) const {
+    int const head = static_cast<int>(i) / lanes;
+    for (int t = static_cast<int>(i) % lanes; t < static_cast<int>(q.rows); t += lanes) query(g, head, t, scores.row(i));
   }
 
-  /// Queries of one head follow each other, because they read the same keys.
-  void operator()(typename policy::member_type const& member) const {
-    int const tokens = static_cast<int>(q.rows);
-    int const head = member.league_rank() / tokens, t = member.league_rank() % tokens;
-    scratch const p(member.team_scratch(1), static_cast<std::size_t>(q.rows));
-    moesaic::serial_group const one;  // its sum has a fixed order and still vectorises
-
+ private:
+  /// p: room for t + 1 scores, then probabilities.
+  template <moesaic::group G>
+  MOESAIC_HD void query(G const& g, int head, int t, float* p) const {
     float const* const q_nope = q.row(t) + head * (nope + rope);
     float const* const q_rope = q_nope + nope;
-    float largest = -std::numeric_limits<float>::infinity();
-    for (int s = 0; s <= t; ++s) {
+    g.for_each(t + 1, [&](int s) {
+      moesaic::serial_group const one;  // its sum has a fixed order and still vectorises
       float const* const k = kv.row(s) + head * (nope + value);
       float const* const kr = k_rope.row(s);
       float const dot = one.sum(nope, [=](int i) { return q_nope[i] * k[i]; }) + one.sum(rope, [=](int i) { return q_rope[i] * kr[i]; });
-      p(s) = dot * scale;
-      largest = std::max(largest, p(s));
-    }
-    for (int s = 0; s <= t; ++s) p(s) = moesaic::exp(p(s) - largest);
-    float const over = 1.0F / one.sum(t + 1, [&](int s) { return p(s); });
+      p[s] = dot * scale;
+    });
+    float const largest = moesaic::score_of(g.max(t + 1, [=](int s) { return moesaic::ordered_key(p[s]); }));
+    g.for_each(t + 1, [=](int s) { p[s] = moesaic::exp(p[s] - largest); });
+    float const over = 1.0F / g.sum(t + 1, [=](int s) { return p[s]; });
 
     float* const to = out.row(t) + head * value;
-    std::fill_n(to, value, 0.0F);
+    g.for_each(value, [=](int i) { to[i] = 0.0F; });
     for (int s = 0; s <= t; ++s) {
-      float const weight = p(s) * over;
+      float const weight = p[s] * over;
       float const* const v = kv.row(s) + head * (nope + value) + nope;
-      for (int i = 0; i < value; ++i) to[i] += weight * v[i];
+      g.for_each(value, [=](int i) { to[i] += weight * v[i]; });
     }
   }
 };
 
-template <class Model>
+template <class D, class Model>
 class attention {
-  static constexpr model_config const& c = Model::config;
+  static constexpr model_config c = Model::config;
 
  public:
-  attention(context const& ctx, attention_tensors const& t)
-      : q_b_(ctx, t.q_b), kv_a_(ctx, t.kv_a), kv_norm_(make_vector(*t.kv_norm)), kv_b_(ctx, t.kv_b), o_(ctx, t.o) {
+  attention(D const& d, attention_tensors const& t)
+      : q_b_(d, t.q_b), kv_a_(d, t.kv_a), kv_norm_(make_vector(d, *t.kv_norm)), kv_b_(d, t.kv_b), o_(d, t.o) {
     if constexpr (c.q_lora_rank > 0) {
-      q_a_.emplace(ctx, t.q_a);
-      q_norm_ = make_vector(*t.q_norm);
+      q_a_.emplace(d, t.q_a);
+      q_norm_ = make_vector(d, *t.q_norm);
     }
   }
 
   /// Row t of x stands at position t.
-  matrix operator()(context const& ctx, matrix const& x, rotation const& rope) const {
+  matrix<D> operator()(D const& d, matrix<D> const& x, rotation<D> const& rope) const {
     using kernel = attend<Model>;
-    std::int64_t const tokens = rows_of(x);
+    std::int64_t const tokens = x.rows();
 
-    matrix const q = queries(ctx, x);
-    moesaic::matrix_view<float> const q_rows = view_of(q);
-    for_each(tokens, [=, &rope](std::int64_t t) {
-      for (int h = 0; h < kernel::heads; ++h) rope.turn(t, q_rows.row(t) + h * (kernel::nope + kernel::rope) + kernel::nope);
-    });
+    matrix<D> const q = queries(d, x);
+    rope.turn(d, q.view(), kernel::heads, kernel::nope, kernel::nope + kernel::rope);
 
-    matrix const compressed = kv_a_(ctx, x);  // the latent, then the rope channels of the key, which take no norm
-    std::int64_t const width = c.kv_lora_rank + kernel::rope;
-    moesaic::matrix_view<float> const latent(compressed.data(), tokens, c.kv_lora_rank, width);
-    moesaic::matrix_view<float> const k_rope(compressed.data() + c.kv_lora_rank, tokens, kernel::rope, width);
-    for_each(tokens, [=, &rope](std::int64_t t) { rope.turn(t, k_rope.row(t)); });
-    matrix const normed = make_matrix(tokens, c.kv_lora_rank);
-    rms_norm(latent, kv_norm_, inner_norm_eps, view_of(normed));
-    matrix const kv = kv_b_(ctx, normed);
+    matrix<D> const compressed = kv_a_(d, x);  // the latent, then the rope channels of the key, which take no norm
+    moesaic::matrix_view<float> const both = compressed.view();
+    moesaic::matrix_view<float> const latent(both.data, tokens, c.kv_lora_rank, both.stride);
+    moesaic::matrix_view<float> const k_rope(both.data + c.kv_lora_rank, tokens, kernel::rope, both.stride);
+    rope.turn(d, k_rope);
+    matrix<D> const normed(d, tokens, c.kv_lora_rank);
+    rms_norm(d, latent, kv_norm_, inner_norm_eps, normed.view());
+    matrix<D> const kv = kv_b_(d, normed);
 
-    matrix const heads = make_matrix(tokens, kernel::heads * kernel::value);
-    kernel{view_of(q), view_of(kv), k_rope, static_cast<float>(softmax_scale(c)), view_of(heads)}.run();
-    return o_(ctx, heads);
+    matrix<D> const heads(d, tokens, kernel::heads * kernel::value);
+    int const lanes = static_cast<int>(std::min<std::int64_t>(tokens, 8));
+    matrix<D> const scores(d, std::int64_t{kernel::heads} * lanes, tokens);
+    launch(d, scores.rows(), kernel{q.view(), kv.view(), k_rope, static_cast<float>(softmax_scale(c)), lanes, scores.view(), heads.view()});
+    return o_(d, heads);
   }
 
  private:
-  matrix queries(context const& ctx, matrix const& x) const {
+  matrix<D> queries(D const& d, matrix<D> const& x) const {
     if constexpr (c.q_lora_rank > 0)
-      return q_b_(ctx, rms_norm((*q_a_)(ctx, x), q_norm_, inner_norm_eps));
+      return q_b_(d, rms_norm(d, (*q_a_)(d, x), q_norm_, inner_norm_eps));
     else
-      return q_b_(ctx, x);
+      return q_b_(d, x);
   }
 
-  std::optional<linear<c.weights>> q_a_;
-  vector q_norm_;
-  linear<c.weights> q_b_, kv_a_;
-  vector kv_norm_;
-  linear<c.weights> kv_b_, o_;
+  std::optional<linear<D, c.weights>> q_a_;
+  vector<D> q_norm_;
+  linear<D, c.weights> q_b_, kv_a_;
+  vector<D> kv_norm_;
+  linear<D, c.weights> kv_b_, o_;
 };
 
 }  // namespace deepseek_v3

@@ -12,6 +12,7 @@
 #include "checkpoint.hpp"
 #include "forward.hpp"
 #include "hf_config.hpp"
+#include "model_tensors.hpp"
 #include "report.hpp"
 #include "tokens.hpp"
 
@@ -19,7 +20,7 @@ namespace deepseek_v3 {
 namespace {
 
 struct options {
-  std::string directory, tokens, tokens_file, check, check_case, report;
+  std::string directory, tokens, tokens_file, check, check_case, report, on = on_kokkos.built_in ? "kokkos" : "cuda";
   int top = 5, threads = 0;
 };
 
@@ -39,7 +40,15 @@ bool print_agreement(agreement const& a) {
   return a.good();
 }
 
+/// Before anything is read: a machine that cannot run the model need not have its weights.
+backend const& runnable_backend(std::string const& name) {
+  backend const& b = name == "cuda" ? on_cuda : on_kokkos;
+  if (std::string const why = b.why_not(); !why.empty()) throw backend_error("--backend " + name + ": " + why);
+  return b;
+}
+
 bool answer(options const& o) {
+  backend const& on = runnable_backend(o.on);
   require_compiled_model(o.directory);
   int const vocab_size = compiled_model().vocab_size;
   std::vector<int> const tokens =
@@ -51,7 +60,9 @@ bool answer(options const& o) {
 
   checkpoint const files(o.directory);
   for (std::string const& line : files.warnings()) std::cerr << "warning: " << line << '\n';
-  forward_result const result = run(files, tokens, o.threads);
+  model_tensors const tensors = find_tensors(files, compiled_model());
+  forward_result result = on.run(tensors, tokens, o.threads);
+  result.weight_bytes = tensors.bytes + tensors.embedding->bytes / static_cast<std::uint64_t>(vocab_size) * tokens.size();
 
   if (report) report->write(result, tokens);
   print_summary(std::cout, result, o.top);
@@ -74,12 +85,18 @@ int main(int argc, char** argv) {
   check->needs(name);
   app.add_option("--report", o.report, "JSON file to write: logits, experts, times");
   app.add_option("--top", o.top, "how many next tokens to print")->capture_default_str()->check(CLI::Range(0, 1000));
-  app.add_option("--threads", o.threads, "threads, 0 for all")->capture_default_str()->check(CLI::Range(0, 1024));
+  app.add_option("--backend", o.on, "what runs the model: kokkos, the processors; cuda, a GPU. Exit code 2 if it cannot run here")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"kokkos", "cuda"}));
+  app.add_option("--threads", o.threads, "threads of the processors, 0 for all")->capture_default_str()->check(CLI::Range(0, 1024));
   try {
     app.parse(argc, argv);
     return deepseek_v3::answer(o) ? 0 : 1;
   } catch (CLI::Success const& help) {
     return app.exit(help);
+  } catch (deepseek_v3::backend_error const& e) {
+    std::cerr << e.what() << '\n';
+    return 2;
   } catch (std::exception const& e) {
     std::cerr << e.what() << '\n';
     return 1;

@@ -2,6 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <moesaic/config/layer.hpp>
+#include <moesaic/pipeline/forward.hpp>
+#include <moesaic/semantics/group.hpp>
+#include <utility>
 
 #include "arrays.hpp"
 #include "linear.hpp"
@@ -9,28 +13,41 @@
 
 namespace deepseek_v3 {
 
+struct add_row {
+  struct scratch {};
+
+  moesaic::matrix_view<float const> from;
+  moesaic::matrix_view<float> to;
+
+  template <moesaic::group G>
+  MOESAIC_HD void operator()(G const& g, std::int64_t r, scratch&) const {
+    float const* const x = from.row(r);
+    float* const h = to.row(r);
+    g.for_each(static_cast<int>(from.cols), [=](int i) { h[i] += x[i]; });
+  }
+};
+
 /// h += x, both [T, H].
-inline void add(matrix const& x, matrix const& h) {
-  moesaic::matrix_view<float> const from = view_of(x), to = view_of(h);
-  for_each(from.rows, [=](std::int64_t r) {
-    for (std::int64_t i = 0; i < from.cols; ++i) to(r, i) += from(r, i);
-  });
+template <class D>
+void add(D const& d, matrix<D> const& x, matrix<D> const& h) {
+  launch(d, h.rows(), add_row{x.view(), h.view()});
 }
 
-template <moesaic::weight_format F>
+template <class D, moesaic::weight_format F>
 class dense_mlp {
  public:
-  dense_mlp(context const& ctx, mlp_tensors const& t) : gate_(ctx, t.gate[0]), up_(ctx, t.up[0]), down_(ctx, t.down[0]) {}
+  dense_mlp(D const& d, mlp_tensors const& t) : gate_(d, t.gate[0]), up_(d, t.up[0]), down_(d, t.down[0]) {}
 
   /// h += MLP(x).
-  void operator()(context const& ctx, matrix const& x, matrix const& h) const {
-    matrix const hidden = gate_(ctx, x);
-    must(moesaic::activation(ctx, view_of(hidden), view_of(up_(ctx, x)), view_of(hidden)));
-    add(down_(ctx, hidden), h);
+  void operator()(D const& d, matrix<D> const& x, matrix<D> const& h) const {
+    matrix<D> const hidden = gate_(d, x);
+    matrix<D> const up = up_(d, x);
+    must(moesaic::activation(d.ctx, hidden.view(), up.view(), hidden.view()));
+    add(d, down_(d, hidden), h);
   }
 
  private:
-  linear<F> gate_, up_, down_;
+  linear<D, F> gate_, up_, down_;
 };
 
 /// moesaic's layer for a model of ours: its weights as the checkpoint has them, its activations fp32.
@@ -47,39 +64,58 @@ struct moe_layer_of {
   using type = moesaic::layer<moe_model, weights_as_stored>;
 };
 
-template <class Model>
+/// All weights of one MoE layer.
+template <class D, class L>
+struct moe_source {
+  source<D, L::policy.router> router;
+  vector<D> bias;
+  source<D, L::policy.weights> gate, up, down, shared_gate, shared_up, shared_down;
+
+  moe_source() = default;
+  moe_source(D const& d, layer_tensors const& t)
+      : router(d, {t.router}),
+        bias(t.router_bias != nullptr ? make_vector(d, *t.router_bias) : vector<D>()),
+        gate(d, t.mlp.gate),
+        up(d, t.mlp.up),
+        down(d, t.mlp.down),
+        shared_gate(d, t.shared.gate),
+        shared_up(d, t.shared.up),
+        shared_down(d, t.shared.down) {}
+
+  moesaic::layer_weights<L> weights() const {
+    return {.router = router.weights(),
+            .bias = bias.data(),
+            .gate = gate.weights(),
+            .up = up.weights(),
+            .down = down.weights(),
+            .shared_gate = shared_gate.weights(),
+            .shared_up = shared_up.weights(),
+            .shared_down = shared_down.weights()};
+  }
+};
+
+template <class D, class Model>
 class moe_mlp {
   using layer = typename moe_layer_of<Model>::type;
 
  public:
-  moe_mlp(context const& ctx, layer_tensors const& t) : packed_(make_bytes(moesaic::prepared_bytes<layer>(ctx))) {
-    constexpr moesaic::weight_format format = layer::policy.weights;
-    source<layer::policy.router> const router({t.router});
-    source<format> const gate(t.mlp.gate), up(t.mlp.up), down(t.mlp.down);
-    source<format> const shared_gate(t.shared.gate), shared_up(t.shared.up), shared_down(t.shared.down);
-    vector const bias = t.router_bias != nullptr ? make_vector(*t.router_bias) : vector();
-    must(moesaic::prepare<layer>(ctx,
-                                 {.router = router.weights(),
-                                  .bias = bias.data(),
-                                  .gate = gate.weights(),
-                                  .up = up.weights(),
-                                  .down = down.weights(),
-                                  .shared_gate = shared_gate.weights(),
-                                  .shared_up = shared_up.weights(),
-                                  .shared_down = shared_down.weights()},
-                                 memory_of(packed_), prepared_));
+  moe_mlp(D const& d, layer_tensors const& t) : packed_(make_bytes(d, moesaic::prepared_bytes<layer>(d.ctx))) {
+    moe_source<D, layer> from(d, t);
+    must(moesaic::prepare<layer>(d.ctx, from.weights(), memory_of(packed_), prepared_));
+    from_ = kept<D, moe_source<D, layer>>(std::move(from));
   }
 
-  static std::size_t workspace_bytes(context const& ctx, std::int64_t tokens) { return moesaic::workspace_bytes<layer>(ctx, tokens); }
+  static std::size_t workspace_bytes(D const& d, std::int64_t tokens) { return moesaic::workspace_bytes<layer>(d.ctx, tokens); }
 
   /// h += MoE(x), with the experts of each token written to `choice`.
-  void operator()(context const& ctx, matrix const& x, matrix const& h, moesaic::topk_choice choice, bytes const& workspace) const {
-    must(moesaic::forward<layer>(ctx, view_of(x), prepared_, view_of(h), memory_of(workspace), {.choice = choice, .residual = view_of(h)}));
+  void operator()(D const& d, matrix<D> const& x, matrix<D> const& h, moesaic::topk_choice choice, bytes<D> const& workspace) const {
+    must(moesaic::forward<layer>(d.ctx, x.view(), prepared_, h.view(), memory_of(workspace), {.choice = choice, .residual = h.view()}));
   }
 
  private:
-  bytes packed_;
-  moesaic::prepared_weights<context, layer> prepared_{};
+  kept<D, moe_source<D, layer>> from_;
+  bytes<D> packed_;
+  moesaic::prepared_weights<typename D::context, layer> prepared_{};
 };
 
 }  // namespace deepseek_v3

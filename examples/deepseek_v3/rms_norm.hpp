@@ -3,28 +3,50 @@
 
 #include <cmath>
 #include <cstdint>
+#include <moesaic/semantics/gemm.hpp>
+#include <moesaic/semantics/group.hpp>
 
 #include "arrays.hpp"
 
 namespace deepseek_v3 {
 
-/// Row by row; y may be x. The sum is taken in double, so that its error never shows in fp32 however wide the row.
-inline void rms_norm(moesaic::f32_rows x, vector const& gain, double eps, moesaic::matrix_view<float> y) {
-  float const* const g = gain.data();
-  for_each(x.rows, [=](std::int64_t r) {
-    float const* const from = x.row(r);
-    float* const to = y.row(r);
-    double sum = 0.0;
-    for (std::int64_t i = 0; i < x.cols; ++i) sum += double{from[i]} * double{from[i]};
-    double const scale = 1.0 / std::sqrt(sum / static_cast<double>(x.cols) + eps);
-    for (std::int64_t i = 0; i < x.cols; ++i) to[i] = static_cast<float>(double{from[i]} * scale * double{g[i]});
-  });
+/// One row; y may be x. The sum is taken in double, one element after another, so that its error never shows in fp32 however wide the row.
+struct normalise_row {
+  struct scratch {
+    double scale;
+  };
+
+  moesaic::f32_rows x;
+  float const* gain;
+  double eps;
+  moesaic::matrix_view<float> y;
+
+  template <moesaic::group G>
+  MOESAIC_HD void operator()(G const& g, std::int64_t row, scratch& s) const {
+    float const* const from = x.row(row);
+    float* const to = y.row(row);
+    g.single([&] {
+      double sum = 0.0;
+      for (std::int64_t i = 0; i < x.cols; ++i) sum += double{from[i]} * double{from[i]};
+      s.scale = 1.0 / ::sqrt(sum / static_cast<double>(x.cols) + eps);
+    });
+    double const scale = s.scale;
+    float const* const by = gain;
+    g.for_each(static_cast<int>(x.cols), [=](int i) { to[i] = static_cast<float>(double{from[i]} * scale * double{by[i]}); });
+  }
+};
+
+/// Row by row; y may be x.
+template <class D>
+void rms_norm(D const& d, moesaic::f32_rows x, vector<D> const& gain, double eps, moesaic::matrix_view<float> y) {
+  launch(d, x.rows, normalise_row{x, gain.data(), eps, y});
 }
 
 /// The same into a new matrix.
-inline matrix rms_norm(matrix const& x, vector const& gain, double eps) {
-  matrix y = make_matrix(rows_of(x), view_of(x).cols);
-  rms_norm(view_of(x), gain, eps, view_of(y));
+template <class D>
+matrix<D> rms_norm(D const& d, matrix<D> const& x, vector<D> const& gain, double eps) {
+  matrix<D> y(d, x.rows(), x.view().cols);
+  rms_norm(d, x.view(), gain, eps, y.view());
   return y;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <moesaic/semantics/group.hpp>
 #include <numbers>
 #include <vector>
 
@@ -45,32 +46,57 @@ inline std::vector<double> rope_frequencies(rope_config const& r, int dim) {
   return f;
 }
 
+/// The rope channels of `heads` heads at position t, row t of x: the first head's begin at column `first`, the next one's `pitch` further.
+/// Pairs are neighbours (2i, 2i+1): that is how DeepSeek's weights lie.
+struct turn_row {
+  struct scratch {};
+
+  moesaic::matrix_view<float> x;
+  int heads, first, pitch;
+  moesaic::matrix_view<float const> cos, sin;
+
+  template <moesaic::group G>
+  MOESAIC_HD void operator()(G const& g, std::int64_t t, scratch&) const {
+    float const* const c = cos.row(t);
+    float const* const s = sin.row(t);
+    for (int h = 0; h < heads; ++h) {
+      float* const head = x.row(t) + first + h * pitch;
+      g.for_each(static_cast<int>(cos.cols), [=](int i) {
+        float const a = head[2 * i], b = head[2 * i + 1];
+        head[2 * i] = a * c[i] - b * s[i];
+        head[2 * i + 1] = a * s[i] + b * c[i];
+      });
+    }
+  }
+};
+
 /// Cosine and sine of every position and pair, from angles in double.
+template <class D>
 class rotation {
  public:
-  rotation(model_config const& c, std::int64_t positions)
-      : cos_(make_matrix(positions, c.qk_rope_head_dim / 2)), sin_(make_matrix(positions, c.qk_rope_head_dim / 2)) {
-    std::vector<double> const f = rope_frequencies(c.rope, c.qk_rope_head_dim);
-    double const scale = rotation_scale(c.rope);
-    for (std::int64_t t = 0; t < positions; ++t)
-      for (std::size_t i = 0; i < f.size(); ++i) {
-        double const angle = static_cast<double>(t) * f[i];
-        cos_(t, i) = static_cast<float>(std::cos(angle) * scale);
-        sin_(t, i) = static_cast<float>(std::sin(angle) * scale);
-      }
+  rotation(D const& d, model_config const& c, std::int64_t positions)
+      : cos_(d, positions, c.qk_rope_head_dim / 2), sin_(d, positions, c.qk_rope_head_dim / 2) {
+    tabulate(d, c, cos_.view(), [](double angle) { return std::cos(angle); });
+    tabulate(d, c, sin_.view(), [](double angle) { return std::sin(angle); });
   }
 
-  /// Turns x, the rope channels of one head at position t. Pairs are neighbours (2i, 2i+1): that is how DeepSeek's weights lie.
-  void turn(std::int64_t t, float* x) const {
-    for (std::size_t i = 0; i < cos_.extent(1); ++i) {
-      float const a = x[2 * i], b = x[2 * i + 1];
-      x[2 * i] = a * cos_(t, i) - b * sin_(t, i);
-      x[2 * i + 1] = a * sin_(t, i) + b * cos_(t, i);
-    }
+  /// Turns x, row t by t positions; columns as turn_row has them.
+  void turn(D const& d, moesaic::matrix_view<float> x, int heads = 1, int first = 0, int pitch = 0) const {
+    launch(d, x.rows, turn_row{x, heads, first, pitch, cos_.view(), sin_.view()});
   }
 
  private:
-  matrix cos_, sin_;
+  template <class F>
+  static void tabulate(D const& d, model_config const& c, moesaic::matrix_view<float> table, F const& of_angle) {
+    std::vector<double> const frequency = rope_frequencies(c.rope, c.qk_rope_head_dim);
+    double const scale = rotation_scale(c.rope);
+    fill(d, table.data, table.rows * table.cols, [&](float* to) {
+      for (std::int64_t t = 0; t < table.rows; ++t)
+        for (double const f : frequency) *to++ = static_cast<float>(of_angle(static_cast<double>(t) * f) * scale);
+    });
+  }
+
+  matrix<D> cos_, sin_;
 };
 
 }  // namespace deepseek_v3

@@ -79,6 +79,23 @@ TEST_F(run_program, tokens_from_a_file_are_the_same_tokens) {
   EXPECT_EQ(file.out.substr(0, file.out.find("weights; seconds")), list.out.substr(0, list.out.find("weights; seconds")));
 }
 
+TEST_F(run_program, the_default_is_the_processors) {
+  program const& p = programs[0];
+  outcome const o = run(p, golden(p), "--tokens 1,17"), named = run(p, golden(p), "--tokens 1,17 --backend kokkos");
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(o.out.substr(0, o.out.find("weights; seconds")), named.out.substr(0, named.out.find("weights; seconds")));
+}
+
+/// Where there is a GPU this runs, and deepseek_v3_golden_*_cuda say how well. Elsewhere it is the first thing that the program notices.
+TEST_F(run_program, a_gpu_that_is_not_there_is_exit_code_2_and_one_line) {
+  outcome const o = run(programs[0], "/nonexistent", "--tokens 1 --backend cuda");
+  if (o.code == 1) GTEST_SKIP() << "there is a GPU";
+  EXPECT_EQ(o.code, 2);
+  EXPECT_EQ(o.out, "");
+  EXPECT_EQ(o.err.find("--backend cuda: this "), 0U) << o.err;
+  EXPECT_EQ(o.err.find('\n'), o.err.size() - 1) << o.err;
+}
+
 TEST_F(run_program, a_wrong_expectation_is_exit_code_1) {
   nlohmann::json golden_file = nlohmann::json::parse(content(std::string(MOESAIC_FIXTURES) + "/golden_full.json"));
   golden_file["tinyA"]["routing"]["experts_all"][0][0][0] = (golden_file["tinyA"]["routing"]["experts_all"][0][0][0].get<int>() + 1) % 16;
@@ -269,6 +286,7 @@ TEST_F(bad_input, config_of_another_model_names_every_key) {
                                "rms_norm_eps: config.json has 1e-05, this program was built for 1e-06\n"})
     EXPECT_NE(o.err.find(expected), std::string::npos) << o.err;
 }
+TEST_F(bad_input, backend_that_nobody_knows) { EXPECT_NE(line("--tokens 1 --backend gpu").find("--backend"), std::string::npos); }
 TEST_F(bad_input, report_that_cannot_be_written) {
   outcome const o = run(p, copy.string(), "--tokens 1 --report /nonexistent/report.json");
   EXPECT_EQ(o.code, 1);
