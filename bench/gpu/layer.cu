@@ -157,16 +157,21 @@ class report {
     std::fflush(stdout);
   }
   void steps() const {
+    auto const ran = [this](std::size_t step) {
+      return std::any_of(rows_.begin(), rows_.end(), [step](auto const& row) { return row.second[step].samples > 0; });
+    };
     std::printf("step, us");
-    for (char const* const name : layer_step_names) std::printf(" %10s", name);
+    for (std::size_t s = 0; s < layer_steps; ++s)
+      if (ran(s)) std::printf(" %10s", layer_step_names[s]);
     std::printf(" %10s\n", "together");
     for (auto const& [tokens, steps] : rows_) {
       double sum = 0.0;
       std::printf("%8lld", static_cast<long long>(tokens));
-      for (times const& t : steps) {
-        std::printf(" %10.1f", t.median);
-        sum += t.median;
-      }
+      for (std::size_t s = 0; s < layer_steps; ++s)
+        if (ran(s)) {
+          std::printf(" %10.1f", steps[s].median);
+          sum += steps[s].median;
+        }
       std::printf(" %10.1f\n", sum);
     }
   }

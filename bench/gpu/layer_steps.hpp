@@ -64,7 +64,7 @@ struct stepwise : moesaic::cuda::on<moesaic::tune::sm90a> {
   template <class Rows, class Prepared, class Out>
   status grouped_gemm(moesaic::gemm_input<Rows> const& a, Prepared const& w, std::int32_t const* offsets,
                       moesaic::matrix_view<Out> out) const {
-    constexpr bool routes = std::is_same_v<Rows, moesaic::f32_rows>;
+    constexpr bool routes = !std::is_same_v<Rows, moesaic::cuda::sorted_rows>;
     return after(base::grouped_gemm(a, w, offsets, out), routes               ? layer_step::router
                                                          : offsets != nullptr ? layer_step::down
                                                                               : layer_step::shared_down);

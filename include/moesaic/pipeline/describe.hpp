@@ -64,8 +64,9 @@ struct layer_work {
   double rows = -1.0;            ///< slots of an expert, not of a zero expert: T · K · E/(E+Z)
   int x_bytes = 4, y_bytes = 4;  ///< of an element
   bool residual = false;
-  int own_element_bytes = 0;  ///< not 0: the backend gathers rows of its own and has the step up in one launch
-  int partial_bytes = 4;      ///< of an element that a down GEMM writes
+  int own_element_bytes = 0;    ///< not 0: the backend gathers rows of its own and has the step up in one launch
+  int partial_bytes = 4;        ///< of an element that a down GEMM writes
+  bool router_reads_x = false;  ///< as it is given, not a copy in f32
 };
 
 constexpr double expected_active_experts(moe_config const& c, std::int64_t tokens) {
@@ -110,8 +111,10 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
          2 * targets * hidden * width});
   };
 
-  if (w.x_bytes != 4) add({"widen", 1, 0, T * hidden * (w.x_bytes + 4), 0});
-  add({"router", 1, matrix_bytes(p.router, c.choices(), c.hidden), T * (hidden + R) * 4, 2 * T * hidden * R});
+  bool const wide = !w.router_reads_x || (!own && !is_quantized(p.activations)) || c.zero_experts > 0 || c.shared_gated;
+  if (w.x_bytes != 4 && wide) add({"widen", 1, 0, T * hidden * (w.x_bytes + 4), 0});
+  add({"router", 1, matrix_bytes(p.router, c.choices(), c.hidden), T * (hidden * (w.router_reads_x ? w.x_bytes : 4) + R * 4),
+       2 * T * hidden * R});
   add({"select", 1, 0, T * R * 4 + S * 8, 0});
   add({"map", 1, 0, S * 12 + (c.experts + 1) * 4.0, 0});
   if (own) {
@@ -142,6 +145,7 @@ template <class L, backend B>
 constexpr layer_cost describe(layer_work w) {
   if constexpr (detail::has_own_rows<B, L>) w.own_element_bytes = static_cast<int>(sizeof(typename detail::expert_rows_t<L, B>::element));
   w.partial_bytes = static_cast<int>(sizeof(detail::partial_t<L, B>));
+  w.router_reads_x = w.x_bytes == 2 && reads_rows_of<B, bf16>;
   return describe(L::config, L::policy, w);
 }
 template <class L, backend B>
