@@ -99,7 +99,7 @@ section forward_memcheck 90 tests.log 12 "$bin/deepseek_v3_tiny_a" bash scripts/
 section ceilings 45 run.log 60 "$bin/bench_gpu_ceilings" "$bin/bench_gpu_ceilings" --out "$out/ceilings.jsonl" --cublaslt "${lt:-libcublasLt.so.13}"
 section stages 40 run.log 40 "$bin/bench_gpu_stages" "$bin/bench_gpu_stages" --out "$out/stages.jsonl"
 section gemm 90 run.log 125 "$bin/bench_gpu_gemm" "$bin/bench_gpu_gemm" --out "$out/gemm.jsonl" --cublaslt "$lt"
-section layer 60 run.log 40 "$bin/bench_gpu_layer" "$bin/bench_gpu_layer" --out "$out/layer.jsonl"
+section layer 60 run.log 60 "$bin/bench_gpu_layer" "$bin/bench_gpu_layer" --out "$out/layer.jsonl" --cublaslt "$lt"
 section peers 75 run.log 60 bench/gpu/peers.py "$python" -u bench/gpu/peers.py --out "$out/peers.jsonl"
 
 [ -z "$dry" ] || exit 0

@@ -44,6 +44,15 @@ known = {
     "peer": ("torch", [("", lambda r: r["peer"]), ("groups x rows", lambda r: f"{r['groups']} x {r['rows']}"),
                        ("N, K", lambda r: f"{r['n']}, {r['k']}"), microseconds, tflops, ("weights, GB/s", lambda r: number(r["gb_per_s"])),
                        ("how", lambda r: r["how"])]),
+    "layer": ("A whole layer", [("", lambda r: r["model"]), ("T", lambda r: f"{r['tokens']:,}"), microseconds,
+                                ("from, to", lambda r: span(r["us_min"], r["us_max"])), tflops,
+                                ("weights, GB/s", lambda r: number(r["weights_gb_per_s"])), ("share of limit", lambda r: number(r["share_of_limit"])),
+                                ("experts with rows", lambda r: number(r["active_experts"])), ("kernels", lambda r: r["kernels"]),
+                                ("cuBLASLt, GEMMs alone, µs", lambda r: number(r.get("dense_us"))),
+                                ("its share", lambda r: number(r.get("share_of_dense"))), clock, ("wrong", lambda r: r["wrong"])]),
+    "layer_step": ("steps", []),
+    "layer_check": ("64 tokens of a layer against float64", None),
+    "layer_dense": ("A layer's GEMMs as dense products by cuBLASLt", None),
     "torch": ("torch", None),
     "cublaslt": ("cuBLASLt", None),
 }
@@ -72,6 +81,18 @@ def print_grouped(rows):
             table.append(line)
         print_table(f"Grouped GEMM, N {n}, K {k}: µs: {rate[1]}, share of {share_of}",
                     [(head, lambda line, head=head: line.get(head, "")) for head in ["", *columns, "SM MHz, W"]], table)
+
+
+def print_steps(rows):
+    """Microseconds: a table a model, a line a number of tokens, a column a step."""
+    models = {}
+    for r in rows:
+        models.setdefault(r["model"], {}).setdefault(r["tokens"], {})[r["step"]] = r["us"]
+    for model, lines in models.items():
+        steps = list(dict.fromkeys(step for line in lines.values() for step in line))
+        columns = [("T", lambda line: f"{line[0]:,}"), *((step, lambda line, step=step: number(line[1].get(step))) for step in steps),
+                   ("together", lambda line: number(sum(line[1].values())))]
+        print_table(f"Steps of {model}, each between events, µs", columns, list(lines.items()))
 
 
 def print_table(title, columns, rows):
@@ -113,6 +134,8 @@ def main():
         for (title, unknown), rows in tables.items():
             if title == "grouped":
                 print_grouped([row for _, row in rows])
+            elif title == "steps":
+                print_steps([row for _, row in rows])
             elif unknown:
                 keys = list(dict.fromkeys(key for _, row in rows for key in row if key != "item"))
                 print_table(title, [(key, lambda r, key=key: number(r.get(key))) for key in keys], [row for _, row in rows])

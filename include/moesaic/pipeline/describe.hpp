@@ -64,7 +64,9 @@ struct layer_work {
   double rows = -1.0;            ///< slots of an expert, not of a zero expert: T · K · E/(E+Z)
   int x_bytes = 4, y_bytes = 4;  ///< of an element
   bool residual = false;
-  int own_element_bytes = 0;  ///< not 0: the backend gathers rows of its own and has the step up in one launch
+  int own_element_bytes = 0;    ///< not 0: the backend gathers rows of its own and has the step up in one launch
+  int partial_bytes = 4;        ///< of an element that a down GEMM writes
+  bool router_reads_x = false;  ///< as it is given, not a copy in f32
 };
 
 constexpr double expected_active_experts(moe_config const& c, std::int64_t tokens) {
@@ -105,16 +107,19 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
          2 * projections * targets * hidden * inter});
   };
   auto add_down = [&](char const* name, double experts, double targets, int width) {
-    add({name, 1, experts * matrix_bytes(p.weights, c.hidden, width), targets * (row(width) + hidden * 4), 2 * targets * hidden * width});
+    add({name, 1, experts * matrix_bytes(p.weights, c.hidden, width), targets * (row(width) + hidden * w.partial_bytes),
+         2 * targets * hidden * width});
   };
 
-  if (w.x_bytes != 4) add({"widen", 1, 0, T * hidden * (w.x_bytes + 4), 0});
-  add({"router", 1, matrix_bytes(p.router, c.choices(), c.hidden), T * (hidden + R) * 4, 2 * T * hidden * R});
+  bool const wide = !w.router_reads_x || (!own && !is_quantized(p.activations)) || c.zero_experts > 0 || c.shared_gated;
+  if (w.x_bytes != 4 && wide) add({"widen", 1, 0, T * hidden * (w.x_bytes + 4), 0});
+  add({"router", 1, matrix_bytes(p.router, c.choices(), c.hidden), T * (hidden * (w.router_reads_x ? w.x_bytes : 4) + R * 4),
+       2 * T * hidden * R});
   add({"select", 1, 0, T * R * 4 + S * 8, 0});
   add({"map", 1, 0, S * 12 + (c.experts + 1) * 4.0, 0});
   if (own) {
-    double const gathered = rows + (c.shared_inter > 0 ? T : 0.0);
-    add({"gather", c.shared_inter > 0 ? 2 : 1, 0, gathered * (hidden * w.x_bytes + row(c.hidden)), 0});
+    double const shared = c.shared_inter > 0 ? T : 0.0, sources = (T < rows ? T : rows) + shared;
+    add({"gather", c.shared_inter > 0 ? 2 : 1, 0, sources * hidden * w.x_bytes + (rows + shared) * row(c.hidden), 0});
   } else if (p.activations != activation_format::f32)
     add({"quantize", 1, 0, T * (hidden * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
   add_up("up", active, T < rows && !own ? T : rows, rows, c.inter);
@@ -130,7 +135,7 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
       s.operations += 2 * T * hidden;
     }
   }
-  double const inputs = rows * hidden * 4 + (c.shared_inter > 0 ? T * hidden * 4 : 0.0) + (c.zero_experts > 0 ? T * hidden * 4 : 0.0);
+  double const inputs = (rows + (c.shared_inter > 0 ? T : 0.0)) * hidden * w.partial_bytes + (c.zero_experts > 0 ? T * hidden * 4 : 0.0);
   add({"combine", 1, 0, inputs + T * hidden * w.y_bytes * (w.residual ? 2 : 1) + S * 8, 0});
   return out;
 }
@@ -139,6 +144,8 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
 template <class L, backend B>
 constexpr layer_cost describe(layer_work w) {
   if constexpr (detail::has_own_rows<B, L>) w.own_element_bytes = static_cast<int>(sizeof(typename detail::expert_rows_t<L, B>::element));
+  w.partial_bytes = static_cast<int>(sizeof(detail::partial_t<L, B>));
+  w.router_reads_x = w.x_bytes == 2 && reads_rows_of<B, bf16>;
   return describe(L::config, L::policy, w);
 }
 template <class L, backend B>
