@@ -13,7 +13,8 @@
 namespace gpu {
 
 namespace sm90 = moesaic::cuda::sm90;
-using swiglu = sm90::activate_quantize<float, moesaic::activation_fn::swiglu, moesaic::no_terms>;
+template <bool Fast>
+using swiglu = sm90::activate_quantize<float, moesaic::activation_fn::swiglu, moesaic::no_terms, Fast>;
 using plain_tile = sm90::narrow_prefill;
 
 inline void ok(moesaic::status const& s, char const* what) {
@@ -30,6 +31,7 @@ struct candidate {
   char const* column;  // of the printed table
   double bytes;        // that must be read and written once
   std::function<void(cudaStream_t)> launch;
+  bool exact = true;  // up: with the activation's promised bits
 };
 
 /// Hidden rows as the second GEMM reads them.
@@ -49,7 +51,7 @@ class quantized_memory {
 
 template <class Tile>
 inline constexpr bool multiplies_rows = requires {
-  Tile::width;
+  Tile::pieces;
 };
 
 template <class Tile, class Epilogue>
@@ -57,9 +59,7 @@ sm90::gemm_arguments<Epilogue> grouped_arguments(grouped_problem const& p,
                                                  std::array<grouped_problem::matrices, Epilogue::matrices> const& w,
                                                  Epilogue const& epilogue) {
   sm90::gemm_arguments<Epilogue> a{};
-  int x_rows = Tile::rows;
-  if constexpr (multiplies_rows<Tile>) x_rows /= Tile::cluster;
-  ok(sm90::make_row_operand(p.x(), x_rows, Tile::scale_rows, a.x), "rows");
+  ok(sm90::make_row_operand(p.x(), Tile::rows, Tile::scale_rows, a.x), "rows");
   for (std::size_t i = 0; i < w.size(); ++i) ok(sm90::make_weight_operand(w[i], nullptr, a.w[i]), "weights");
   int const columns = Epilogue::matrices == 2 ? 128 : Tile::columns;
   a.expert_offsets = p.offsets();
@@ -88,16 +88,17 @@ class grouped_tiles {
     auto const few = [&](int tokens) { return ragged || (p.shape().rows_each < 4 * tokens && p.shape().rows_each <= 128); };
     gemm<plain_tile>(crossing, "128x128", "128x128");
     gemm<prefill>(crossing, "128x(2x128)", "2x128");
-    gemm<row_tile<128, 1, false, 6, 2>>(many, "128x128 cluster 2", "128x128 c2");
-    gemm<row_tile<128, 2, false, 4, 2>>(many, "128x(2x128) cluster 2", "2x128 c2");
-    gemm<row_tile<64, 4, true, 4>>(many, "128x(4x64) rotates", "4x64 rot");
+    gemm<row_tile<1, 6, true>>(many, "128x128 registers", "128x128 r");
+    gemm<row_tile<2, 4, false>>(many, "128x(2x128) shared", "2x128 s");
     gemm<decode<8, 1>>(few(8), "weights x8", "x8");
     gemm<decode<16, 1>>(few(16), "weights x16", "x16");
     gemm<decode<32, 1>>(few(32), "weights x32", "x32");
     gemm<decode<64, 1>>(few(64), "weights x64", "x64");
     if (hidden == nullptr) return;
     up<prefill>(crossing, "128x(128+128)", "up 2x128");
-    up<row_tile<128, 2, false, 4, 2>>(many, "128x(128+128) cluster 2", "up 2x128c2");
+    up<prefill, false>(crossing, "128x(128+128), exact activation", "up exact");
+    up<row_tile<2, 4, false>>(many, "128x(128+128) shared", "up 2x128s");
+    up<decode<32, 2>, false>(ragged, "weights x32, exact activation", "up x32e");
     up<decode<8, 2>>(few(8), "weights x8", "up x8");
     up<decode<16, 2>>(few(16), "weights x16", "up x16");
     up<decode<32, 2>>(few(32), "weights x32", "up x32");
@@ -110,24 +111,24 @@ class grouped_tiles {
   bool wanted(bool useful, char const* column) const { return useful && (only_.empty() || only_ == column); }
 
   template <class Tile, class Epilogue>
-  void add(work what, char const* tile, char const* column, double result_bytes, sm90::gemm_arguments<Epilogue> const& a) {
+  void add(work what, char const* tile, char const* column, double result_bytes, bool exact, sm90::gemm_arguments<Epilogue> const& a) {
     double const x_bytes = static_cast<double>(p_.rows()) * p_.shape().k * (1.0 + 4.0 / 128);
     double const bytes = static_cast<double>(p_.shape().weight_bytes()) + x_bytes + result_bytes;
-    all_.push_back({what, tile, column, bytes, [a](cudaStream_t s) { start_grouped<Tile>(s, a); }});
+    all_.push_back({what, tile, column, bytes, [a](cudaStream_t s) { start_grouped<Tile>(s, a); }, exact});
   }
   template <class Tile>
   void gemm(bool useful, char const* tile, char const* column) {
     if (!wanted(useful, column)) return;
-    add<Tile>(work::gemm, tile, column, 2.0 * static_cast<double>(p_.rows()) * p_.shape().n,
+    add<Tile>(work::gemm, tile, column, 2.0 * static_cast<double>(p_.rows()) * p_.shape().n, true,
               grouped_arguments<Tile, sm90::store_bf16>(p_, {p_.weights()}, {p_.out(), p_.shape().n}));
   }
-  template <class Tile>
+  template <class Tile, bool Fast = true>
   void up(bool useful, char const* tile, char const* column) {
     if (!wanted(useful, column)) return;
-    swiglu epilogue{};
+    swiglu<Fast> epilogue{};
     epilogue.out = hidden_->view();
-    add<Tile>(work::up, tile, column, static_cast<double>(p_.rows() * p_.inter()) * (1.0 + 4.0 / 128),
-              grouped_arguments<Tile, swiglu>(p_, {p_.half(0), p_.half(1)}, epilogue));
+    add<Tile>(work::up, tile, column, static_cast<double>(p_.rows() * p_.inter()) * (1.0 + 4.0 / 128), !Fast,
+              grouped_arguments<Tile, swiglu<Fast>>(p_, {p_.half(0), p_.half(1)}, epilogue));
   }
 
   grouped_problem const& p_;

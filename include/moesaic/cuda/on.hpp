@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <moesaic/core/status.hpp>
 #include <moesaic/cuda/activation.hpp>
@@ -81,9 +82,10 @@ struct on<tune::sm80> {
   }
 };
 
-template <>
-struct on<tune::sm90a> : hopper {
-  explicit on(cudaStream_t s = nullptr, tune::sm90a = {}) : hopper{s, detail::multiprocessors()} {}
+template <class Arch>
+requires std::is_base_of_v<tune::sm90a, Arch>
+struct on<Arch> : hopper<Arch> {
+  explicit on(cudaStream_t s = nullptr, Arch = {}) : hopper<Arch>{s, detail::multiprocessors()} {}
 };
 
 on()->on<>;
