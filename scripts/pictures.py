@@ -85,7 +85,7 @@ def rooms(file):
         seen = set(left[room]) - {room}
         direct[room] = sorted(d for d in seen if not any(d in left[o] and o != d for o in seen))
     notes = {"core": "status, views", "num": "e4m3, bf16, exp", "config": "models, layer", "semantics": "every rule, once", "tune": "tile shapes",
-             "reference": "the oracle", "cpu": "packed, any pool", "kokkos": "teams, portable", "cuda": "next", "pipeline": "stages, forward",
+             "reference": "the oracle", "cpu": "packed, any pool", "kokkos": "teams, portable", "cuda": "mma.sync, wgmma", "pipeline": "stages, forward",
              "balance": "planners", "ep": "expert parallel"}
     place = {"core": (0, 1.5), "num": (1, 1.5), "config": (2, 1.5), "semantics": (3, 1.5), "tune": (4, 1.5),
              "reference": (5, 0), "cpu": (5, 1), "cuda": (5, 2), "pipeline": (5, 3), "kokkos": (6, 1), "balance": (6, 2.6), "ep": (6, 3.4)}

@@ -3,13 +3,15 @@
 # README.md's table is more than a tenth off.
 #   measure.sh COMPILER [OPTION]... -- [HEADER BUDGET [BASE]]...     BASE: a header whose own lines are not counted against the budget
 compiler=
+language=c++
+case $1 in */nvcc) language=cu ;; esac
 while [ "$1" != -- ]; do
   compiler="$compiler '$1'"
   shift
 done
 shift
 lines() {
-  text=$(echo "#include <$1>" | eval "$compiler -E -x c++ -") || return
+  text=$(echo "#include <$1>" | eval "$compiler -E -x $language -") || return
   printf '%s\n' "$text" | grep -v '^#' | grep -c '[^[:space:]]'
 }
 readme=$(dirname "$0")/../../README.md

@@ -1,14 +1,14 @@
 // Which configurations make sense, one named concept a rule, so that a compiler's message names the rule that was broken.
 #pragma once
 
-#include <concepts>
 
 #include <moesaic/config/moe_config.hpp>
+#include <moesaic/core/same_as.hpp>
 
 namespace moesaic::inline MOESAIC_ABI {
 
 template <class M>
-concept has_moe_config = std::same_as<decltype(M::config), moe_config const>;
+concept has_moe_config = detail::same_as<decltype(M::config), moe_config const>;
 
 template <class M>
 concept hidden_is_a_positive_multiple_of_8 = M::config.hidden > 0 && M::config.hidden % 8 == 0;

@@ -1,10 +1,10 @@
 // What a backend is: a context that can run a row-wise stage, keep weights in its own layout, and multiply groups of rows.
 #pragma once
 
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 
+#include <moesaic/core/same_as.hpp>
 #include <moesaic/core/status.hpp>
 #include <moesaic/semantics/gemm.hpp>
 #include <moesaic/semantics/group.hpp>
@@ -30,16 +30,16 @@ template <class B>
 concept backend = requires(B const& b, detail::any_stage f, weight_matrices<weight_format::bf16> const& w,
                            typename B::template prepared_matrices<weight_format::bf16>& p, gemm_input<f32_rows> const& a, memory m,
                            std::int32_t const* offsets, matrix_view<float> out) {
-  { b.launch(std::int64_t{1}, f) } -> std::same_as<status>;
-  { b.prepared_bytes(w) } -> std::same_as<std::size_t>;
-  { b.prepare(w, m, p) } -> std::same_as<status>;
-  { b.grouped_gemm(a, p, offsets, out) } -> std::same_as<status>;
+  { b.launch(std::int64_t{1}, f) } -> detail::same_as<status>;
+  { b.prepared_bytes(w) } -> detail::same_as<std::size_t>;
+  { b.prepare(w, m, p) } -> detail::same_as<status>;
+  { b.grouped_gemm(a, p, offsets, out) } -> detail::same_as<status>;
 };
 
 /// Whether B's grouped_gemm also reads rows of X as they are, a gemm_input<matrix_view<X const>>, with the bits of the same rows widened to
 /// f32; it says so by a member reads_rows_of<X>. The router's input then needs no copy in f32.
 template <class B, class X>
-concept reads_rows_of = std::same_as<X, float> || requires {
+concept reads_rows_of = detail::same_as<X, float> || requires {
   requires B::template reads_rows_of<X>;
 };
 

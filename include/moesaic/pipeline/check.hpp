@@ -1,10 +1,10 @@
 // Argument checks, once for all backends.
 #pragma once
 
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 
+#include <moesaic/core/same_as.hpp>
 #include <moesaic/core/status.hpp>
 #include <moesaic/core/views.hpp>
 #include <moesaic/semantics/handoff.hpp>
@@ -12,7 +12,7 @@
 namespace moesaic::inline MOESAIC_ABI::check {
 
 /// The first status that is not fine.
-constexpr status first_error(std::same_as<status> auto const&... all) {
+constexpr status first_error(detail::same_as<status> auto const&... all) {
   status first;
   ((first ? void(first = all) : void()), ...);
   return first;

@@ -6,11 +6,11 @@
 // T tokens, E experts, K experts a token, H hidden, I inner width. Matrices that kernels stream are row-major with 16-byte aligned rows.
 #pragma once
 
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
+#include <moesaic/core/same_as.hpp>
 #include <moesaic/pipeline/arena.hpp>
 #include <moesaic/pipeline/backend.hpp>
 #include <moesaic/pipeline/check.hpp>
@@ -62,7 +62,7 @@ namespace detail {
 /// x as fp32 rows: itself, or widened exactly into `buffer` [T, H].
 template <class X, backend B>
 status widen(B const& ctx, matrix_view<X const> x, float* buffer, f32_rows& rows) {
-  if constexpr (std::same_as<X, float>) {
+  if constexpr (detail::same_as<X, float>) {
     rows = x;
     return {};
   } else {
@@ -194,7 +194,7 @@ status check_activation(matrix_view<float const> const& gate, matrix_view<float 
             check::first_error(check::matrix("gate", gate, gate.rows, gate.cols), check::matrix("up", up, gate.rows, gate.cols));
         !s)
       return s;
-  if constexpr (std::same_as<Terms, expert_terms>)
+  if constexpr (detail::same_as<Terms, expert_terms>)
     if (status const s = check::first_error(check::not_null("rule", "terms.row_to_slot", up.rows > 0 && rule.terms.row_to_slot == nullptr),
                                             check::not_null("rule", "terms.ids", up.rows > 0 && rule.terms.ids == nullptr));
         !s)

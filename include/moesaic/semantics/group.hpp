@@ -2,10 +2,10 @@
 // supplies its own group (a team, a warp) or uses the serial one below, which is the reference.
 #pragma once
 
-#include <concepts>
 #include <cstdint>
 
 #include <moesaic/core/macros.hpp>
+#include <moesaic/core/same_as.hpp>
 
 namespace moesaic::inline MOESAIC_ABI {
 
@@ -79,9 +79,9 @@ template <class G>
 concept group = requires(G const& g, detail::any_index_function f, detail::any_float_function v, detail::any_action a) {
   g.for_each(1, f);
   g.single(a);
-  { g.max(1, f) } -> std::same_as<std::uint32_t>;
-  { g.min(1, f) } -> std::same_as<std::uint32_t>;
-  { g.sum(1, v) } -> std::same_as<float>;
+  { g.max(1, f) } -> detail::same_as<std::uint32_t>;
+  { g.min(1, f) } -> detail::same_as<std::uint32_t>;
+  { g.sum(1, v) } -> detail::same_as<float>;
 };
 static_assert(group<serial_group>);
 
