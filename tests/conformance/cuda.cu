@@ -26,27 +26,32 @@ inline moesaic::status waited(moesaic::status s, char const* what) {
 
 struct context_type : moesaic::cuda::on<arch> {
   using base = moesaic::cuda::on<arch>;
+  bool waits = true;
+
   context_type() : base(nullptr) {}
+  explicit context_type(cudaStream_t s) : base(s), waits(false) {}  // as an engine uses it
+
+  moesaic::status after(moesaic::status const& s, char const* what) const { return waits ? waited(s, what) : s; }
 
   template <class F>
   moesaic::status launch(std::int64_t n, F const& f) const {
-    return waited(base::launch(n, f), __PRETTY_FUNCTION__);
+    return after(base::launch(n, f), __PRETTY_FUNCTION__);
   }
   template <class Rows, class Prepared, class Out>
   moesaic::status grouped_gemm(moesaic::gemm_input<Rows> const& a, Prepared const& w, std::int32_t const* expert_offsets,
                                moesaic::matrix_view<Out> out) const {
-    return waited(base::grouped_gemm(a, w, expert_offsets, out), __PRETTY_FUNCTION__);
+    return after(base::grouped_gemm(a, w, expert_offsets, out), __PRETTY_FUNCTION__);
   }
 #if CONFORMANCE_HOPPER
   static constexpr double e4m3_error = 1e-3;  // of wgmma's sums
 
   template <moesaic::activation_format F, class X>
   moesaic::status gather(moesaic::matrix_view<X const> x, moesaic::dispatch_map const& map, moesaic::cuda::sorted_rows const& to) const {
-    return waited(base::gather<F>(x, map, to), __PRETTY_FUNCTION__);
+    return after(base::gather<F>(x, map, to), __PRETTY_FUNCTION__);
   }
   template <moesaic::activation_format F, class... Arguments>
   moesaic::status up(Arguments const&... arguments) const {
-    return waited(base::up<F>(arguments...), __PRETTY_FUNCTION__);
+    return after(base::up<F>(arguments...), __PRETTY_FUNCTION__);
   }
 #endif
 };
@@ -69,6 +74,8 @@ inline void finish() { static_cast<void>(waited({}, "finish")); }
 
 #include "gemm.hpp"
 #elif CONFORMANCE_PART == 4
+#include <cuda/determinism.hpp>
+
 #include "arguments.hpp"
 #include "forward.hpp"
 #include "layer_stages.hpp"

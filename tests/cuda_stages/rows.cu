@@ -71,6 +71,27 @@ void every_bf16() {
   check("quantize every bf16", rows * cols / scale_block, make, output("codes", codes), output("scales", scales));
 }
 
+/// On the host: quotient_of against the division, for every mantissa of a block's largest magnitude and of an x below it, at all distances
+/// of their exponents that E4M3 tells from zero.
+template <class T>
+void every_quotient(std::uint32_t first, std::uint32_t last) {
+  ++checks;
+  std::uint32_t const mantissas = std::is_same_v<T, bf16> ? 128 : 1024;
+  for (std::uint32_t a = first; a < last; ++a) {
+    float const scale = block_scale(to_float(T{static_cast<std::uint16_t>(a)}));
+    cuda::detail::quotient_of<T, float> const quotient(scale);
+    for (std::uint32_t b = a > 22 * mantissas ? a - 22 * mantissas : 0; b <= a; ++b)
+      for (std::uint32_t const sign : {0U, 0x8000U}) {
+        float const x = to_float(T{static_cast<std::uint16_t>(b | sign)});
+        std::uint8_t const expected = to_e4m3(moesaic::detail::quotient(x, scale)), got = to_e4m3(quotient(x));
+        if (got == expected) continue;
+        ++failures;
+        std::printf("FAIL quotient of %s: 0x%04x in a block of 0x%04x: got 0x%02x, expected 0x%02x\n", type<T>, b | sign, a, got, expected);
+        return;
+      }
+  }
+}
+
 template <class T, class Scale>
 void quantize_shapes() {
   for (std::int64_t const rows : {1, 2, 3, 4, 5, 8, 33, 130})
@@ -193,6 +214,11 @@ void check_rows() {
   quantize_shapes<float, float>();
   quantize_shapes<float, std::uint8_t>();
   every_bf16();
+  for (std::uint32_t const exponent : {0U, 40U, 113U, 114U, 120U, 127U, 200U, 254U})
+    every_quotient<bf16>(exponent * 128, (exponent + 1) * 128);
+  every_quotient<fp16>(0, on_simt ? 64 : 0x800);
+  every_quotient<fp16>(13 * 1024, 14 * 1024);
+  every_quotient<fp16>(30 * 1024, on_simt ? 30 * 1024 + 64 : 31 * 1024);
   for (std::int64_t const tokens : {1, 3, 64, 257})
     for (int const top_k : {1, 3, 8})
       for (std::int64_t const cols : {8, 16, 48, 128, 1000, 2880, 7168, 20480, 7}) {

@@ -16,7 +16,8 @@ namespace detail {
 /// Hidden values straight out of the accumulator rows, four columns at a time; A without gate loads no gate.
 template <activation_fn A, class Terms>
 struct activated_values {
-  static constexpr int count = 4;
+  using element_type = float;
+  static constexpr int count = 4, lanes = 8;
   struct loaded {
     float gate[count], up[count];
   };
@@ -35,9 +36,15 @@ struct activated_values {
     unpack(detail::load<count>(p.up + column), l.up);
     return l;
   }
-  __device__ void values(row_part const& p, loaded const& l, int column, float (&v)[count]) const {
+  /// Answers the largest abs_bits of them.
+  __device__ std::uint32_t values(row_part const& p, loaded const& l, int column, float (&v)[count]) const {
+    std::uint32_t most = 0;
 #pragma unroll
-    for (int i = 0; i < count; ++i) v[i] = p.rule(l.gate, l.up, i, column + i);
+    for (int i = 0; i < count; ++i) {
+      v[i] = p.rule(l.gate, l.up, i, column + i);
+      most = magnitude<float>::merge(most, abs_bits(v[i]));
+    }
+    return most;
   }
 
  private:
@@ -75,7 +82,7 @@ __global__ void __launch_bounds__(256)
   for (int i = 0; i < each; ++i) {
     if (column[i] >= cols) continue;
     float v[4];
-    from.values(part, loaded[i], column[i], v);
+    static_cast<void>(from.values(part, loaded[i], column[i], v));
     store(to + column[i], rounded<F>(v));
   }
 }

@@ -47,9 +47,14 @@ concept runs_on_wgmma = L::policy.weights == weight_format::e4m3_128x128 && L::p
 
 /// See on<>. prepare() makes tensor maps: it waits for small copies, and with one pointer per expert it reads the table. E4M3 codes must be
 /// 16-byte aligned.
+template <class Arch>
 struct hopper {
   cudaStream_t stream;
   int multiprocessors;
+
+  /// The router multiplies x as it is.
+  template <class X>
+  static constexpr bool reads_rows_of = true;
 
   template <class L>
   requires detail::runs_on_wgmma<L>
@@ -90,7 +95,7 @@ struct hopper {
   status up(gemm_input<sorted_rows> const& x, Prepared const& gate, Prepared const& up, std::int32_t const* expert_offsets,
             activation_rule<A, Terms> const& rule, sorted_rows const& out) const {
     return sm90::multiply(stream, x.rows, {&gate.operand, &up.operand}, {expert_offsets, gate.experts, gate.n, gate.k, true},
-                          sm90::activate_quantize<float, A, Terms>{out, rule});
+                          sm90::activate_quantize<float, A, Terms, Arch::fast_activation>{out, rule});
   }
 
   /// The step down, one rounding to bf16.

@@ -65,8 +65,8 @@ __global__ void __launch_bounds__(Threads) run_stage(std::int64_t n, F const f) 
 
 }  // namespace detail
 
-/// f(group, i, scratch) for each i in [0, n), n < 2^31: a block of 128 threads for each item; a stage with one item takes a large block. For
-/// every stage, and for shapes and addresses that a stage's own kernel does not take.
+/// f(group, i, scratch) for each i in [0, n), n < 2^31: a block of 128 threads for each item; a stage with one item takes a large block.
+/// For every stage, and for shapes and addresses that a stage's own kernel does not take.
 template <class F>
 MOESAIC_CUDA_HOST status start_any(cudaStream_t stream, std::int64_t n, F const& f) {
   static_assert(std::is_trivially_copyable_v<F>, "a stage is copied to the device");

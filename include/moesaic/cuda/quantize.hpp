@@ -1,8 +1,9 @@
-// Rows to E4M3 in blocks of 128 columns: a warp quantises four rows of a block, eight threads a row, 16 values a thread, without shared
-// memory.
+// Rows to E4M3 in blocks of 128 columns, without shared memory: a few threads of a warp have one row's block, so that the warp's rows have
+// their scales side by side.
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/cuda/vector.hpp>
@@ -12,16 +13,16 @@ namespace moesaic::inline MOESAIC_ABI::cuda {
 
 namespace detail {
 
-/// x / scale for many x, such that to_e4m3 gives what it gives for detail::quotient(x, scale): all NaN and infinities, both zeros.
+/// x / scale for many x of type X in a block with that scale, such that to_e4m3 gives what it gives for detail::quotient(x, scale): with
+/// all NaN and infinities, and both zeros.
 ///
-/// With r = 1/s rounded to nearest, x·r is within 1.5 units of x/s; one correction makes that less than one unit, and from there the second
-/// one rounds x/s correctly (Markstein 1990: the remainder is exact). Quotients so small that a remainder underflows are far below what
-/// E4M3 holds. The remainder is taken with the sign turned, so that a zero keeps its own. An infinite scale has r = 0, and a remainder that
-/// must not be infinite times 0: s = 0 makes every finite x a zero with its sign, and an infinite one NaN.
-template <class Scale>
-struct quotient_of;
-template <>
-struct quotient_of<float> {
+/// With r = 1/s rounded to nearest, x·r is within 1.5 units of x/s. One correction leaves 2⁻²³ units before it is rounded: enough for bf16
+/// and fp16, for every x and every scale that such a block can have (tests/cuda_stages tries them all). For fp32 a second one rounds x/s
+/// itself (Markstein 1990: the remainder is exact). Quotients so small that a remainder underflows are far below what E4M3 holds. The
+/// remainder is taken with the sign turned, so that a zero keeps its own. An infinite scale has r = 0, and a remainder that must not be
+/// infinite times 0: s = 0 makes every finite x a zero with its sign, and an infinite one NaN.
+template <class X, class Scale>
+struct quotient_of {
   float s, r;
 
   MOESAIC_INLINE explicit quotient_of(float scale)
@@ -29,22 +30,40 @@ struct quotient_of<float> {
   MOESAIC_INLINE float operator()(float x) const {
     float const q = product(x, r);
     float const nearer = fma(fma(q, s, -x), -r, q);
-    return fma(fma(nearer, s, -x), -r, nearer);
+    return sizeof(X) == 2 ? nearer : fma(fma(nearer, s, -x), -r, nearer);
   }
 };
 /// A power of two: the product with its reciprocal is the quotient.
-template <>
-struct quotient_of<std::uint8_t> {
+template <class X>
+struct quotient_of<X, std::uint8_t> {
   float r;
 
   MOESAIC_INLINE explicit quotient_of(std::uint8_t scale) : r(moesaic::detail::quotient(1.0F, e8m0_to_float(scale))) {}
   MOESAIC_INLINE float operator()(float x) const { return product(x, r); }
 };
 
-/// Where quantised values come from: `count` columns from one access, as loaded, and as floats.
+/// The largest magnitude of some X, in 32 bits of its own: merge() takes the larger of two, bits() are abs_bits of it as a float. Those of
+/// 16 bits are taken two at a time.
+template <class X>
+struct magnitude {
+  __device__ static std::uint32_t merge(std::uint32_t a, std::uint32_t b) { return a > b ? a : b; }
+  __device__ static std::uint32_t bits(std::uint32_t m) { return m; }
+};
+template <class X>
+requires(sizeof(X) == 2) struct magnitude<X> {
+  __device__ static std::uint32_t merge(std::uint32_t a, std::uint32_t b) { return ::__vmaxu2(a, b); }
+  __device__ static std::uint32_t bits(std::uint32_t m) {
+    std::uint32_t const most = m >> 16 > (m & 0xFFFFu) ? m >> 16 : m & 0xFFFFu;
+    return std::is_same_v<X, bf16> ? most << 16 : abs_bits(ptx::widen_fp16(static_cast<std::uint16_t>(most)));
+  }
+};
+
+/// Where quantised values come from: `count` columns from one access of one of `lanes` threads that share a block; as loaded, then as
+/// floats and their largest magnitude.
 template <class T>
 struct stored_values {
-  static constexpr int count = elements_of_16_bytes<T>;
+  using element_type = T;
+  static constexpr int count = elements_of_16_bytes<T>, lanes = sizeof(T) == 2 ? 4 : 8;
   using loaded = pack<T, count>;
   struct row_part {
     T const* from;
@@ -54,15 +73,19 @@ struct stored_values {
 
   __device__ row_part row(std::int64_t r) const { return {x.row(r)}; }
   __device__ loaded load(row_part const& p, int column) const { return detail::load<count>(p.from + column); }
-  __device__ void values(row_part const&, loaded const& l, int, float (&v)[count]) const {
+  __device__ std::uint32_t values(row_part const&, loaded const& l, int, float (&v)[count]) const {
+    std::uint32_t most = 0;
 #pragma unroll
     for (int i = 0; i < count; ++i) v[i] = element(l, i);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) most = magnitude<T>::merge(most, l.of[0].part[i] & (sizeof(T) == 2 ? 0x7FFF'7FFFu : 0x7FFF'FFFFu));
+    return most;
   }
 };
 
 /// E4M3 codes of Count values, the first in the lowest byte.
-template <int Count, class Scale>
-__device__ inline word<Count> encode(float const (&v)[Count], quotient_of<Scale> const& quotient) {
+template <int Count, class Quotient>
+__device__ inline word<Count> encode(float const (&v)[Count], Quotient const& quotient) {
   word<Count> codes;
 #pragma unroll
   for (int i = 0; i < Count / 4; ++i)
@@ -71,11 +94,18 @@ __device__ inline word<Count> encode(float const (&v)[Count], quotient_of<Scale>
   return codes;
 }
 
+/// What of the items is to do: all blocks of the first `rows` rows and the first `rest` of the row behind them, but no row from *row_count
+/// on.
+struct quantize_extent {
+  int rows, rest, cols;
+  std::int32_t const* row_count;
+};
+
 /// Where a row's codes go: to the row of the same number …
 struct same_row {
   template <class F>
-  __device__ void for_each(std::int64_t row, F const& f) const {
-    f(row);
+  __device__ void for_each(int row, F const& f) const {
+    f(std::int64_t{row});
   }
 };
 /// … or, for a token, to the rows of all its slots.
@@ -84,77 +114,71 @@ struct rows_of_token {
   int top_k;
 
   template <class F>
-  __device__ void for_each(std::int64_t token, F const& f) const {
+  __device__ void for_each(int token, F const& f) const {
     for (int k = 0; k < top_k; ++k)
-      if (std::int32_t const row = slot_to_row[token * top_k + k]; row >= 0) f(row);
+      if (std::int32_t const row = slot_to_row[std::int64_t{token} * top_k + k]; row >= 0) f(std::int64_t{row});
   }
 };
 
-/// Items [0, n) of quantize_rows or activate_quantize_rows, of which rows from *row_count on are left out. Block (i, y) has rows 4 i … 4 i
-/// + 3; its warp w the columns of scale block y · warps + w. Columns are a multiple of 8.
+/// Warp w of block (i, y) has rows of its 32 / lanes, and scale block y · warps + w of each. Columns are a multiple of 8.
 template <class Source, class Scale, class Targets>
-__global__ void __launch_bounds__(256) quantize_kernel(std::int64_t n, Source const source, Targets const targets,
-                                                       quantized_rows<Scale> const out, int cols, std::int32_t const* row_count) {
-  constexpr int count = Source::count, loads = 16 / count;
-  int const blocks = (cols + scale_block - 1) / scale_block;
-  int const lane = static_cast<int>(threadIdx.x) % 32, part = lane % 8;
+__global__ void __launch_bounds__(256)
+    quantize_kernel(Source const source, Targets const targets, quantized_rows<Scale> const out, quantize_extent const extent) {
+  using sized = magnitude<typename Source::element_type>;
+  constexpr int count = Source::count, lanes = Source::lanes, loads = scale_block / lanes / count;
+  int const lane = static_cast<int>(threadIdx.x % 32), part = lane % lanes;
   int const b = static_cast<int>(blockIdx.y * (blockDim.x / 32) + threadIdx.x / 32);
-  if (b >= blocks) return;
-  std::int64_t const row = std::int64_t{blockIdx.x} * 4 + lane / 8;
-  bool const mine = row * blocks + b < n && (row_count == nullptr || row < *row_count);
+  int const first = b * scale_block + part * count;
+  if (b * scale_block >= extent.cols) return;
+  int const row = static_cast<int>(blockIdx.x * (32U / lanes)) + lane / lanes;
+  bool mine = row < extent.rows || (row == extent.rows && b < extent.rest);
+  if (extent.row_count != nullptr) mine = mine && row < *extent.row_count;
 
   typename Source::row_part const from = source.row(mine ? row : 0);
   typename Source::loaded loaded[loads];
   bool has[loads];
 #pragma unroll
   for (int i = 0; i < loads; ++i) {
-    int const column = b * scale_block + (part + 8 * i) * count;
-    has[i] = mine && column < cols;
-    if (has[i]) loaded[i] = source.load(from, column);
+    has[i] = mine && first + i * lanes * count < extent.cols;
+    if (has[i]) loaded[i] = source.load(from, first + i * lanes * count);
   }
   float v[loads][count];
-  std::uint32_t largest = 0;
+  std::uint32_t most = 0;
 #pragma unroll
-  for (int i = 0; i < loads; ++i) {
-    if (has[i]) {
-      source.values(from, loaded[i], b * scale_block + (part + 8 * i) * count, v[i]);
+  for (int i = 0; i < loads; ++i)
+    if (has[i]) most = sized::merge(most, source.values(from, loaded[i], first + i * lanes * count, v[i]));
 #pragma unroll
-      for (int c = 0; c < count; ++c) largest = largest > abs_bits(v[i][c]) ? largest : abs_bits(v[i][c]);
-    }
-  }
-#pragma unroll
-  for (int across = 1; across < 8; across *= 2) {
-    std::uint32_t const other = ::__shfl_xor_sync(~0U, largest, across);
-    largest = largest > other ? largest : other;
-  }
+  for (int across = 1; across < lanes; across *= 2) most = sized::merge(most, ::__shfl_xor_sync(~0U, most, across));
 
-  Scale const scale = scale_for<Scale>(from_bits(largest));
-  quotient_of<Scale> const quotient(scale);
+  Scale const scale = scale_for<Scale>(from_bits(sized::bits(most)));
+  quotient_of<typename Source::element_type, Scale> const quotient(scale);
   word<count> codes[loads];
 #pragma unroll
   for (int i = 0; i < loads; ++i)
     if (has[i]) codes[i] = encode(v[i], quotient);
   if (!mine) return;
   targets.for_each(row, [&](std::int64_t target) {
-    std::uint8_t* const to = out.codes + target * out.cols + b * scale_block;
+    std::uint8_t* const to = out.codes + target * out.cols + first;
 #pragma unroll
     for (int i = 0; i < loads; ++i)
-      if (has[i]) *reinterpret_cast<word<count>*>(to + (part + 8 * i) * count) = codes[i];
+      if (has[i]) *reinterpret_cast<word<count>*>(to + i * lanes * count) = codes[i];
     if (part == 0) {
       out.scale(b, target) = scale;
       if (target == out.rows - 1)
+#pragma unroll 1
         for (std::int64_t pad = out.rows; pad < out.scale_stride; ++pad) out.scale(b, pad) = Scale{};
     }
   });
 }
 
-/// n items of `cols` columns a row.
+/// Items [0, n) of rows of `cols` columns, n > 0.
 template <class Source, class Scale, class Targets = same_row>
 MOESAIC_CUDA_HOST status start_quantize(cudaStream_t stream, std::int64_t n, Source const& source, quantized_rows<Scale> const& out,
                                         std::int64_t cols, std::int32_t const* row_count, Targets const& targets = {}) {
   std::int64_t const blocks = ceil_div(cols, scale_block);
-  return start_rows(stream, ceil_div(ceil_div(n, blocks), 4), row_blocks::of(blocks * 32, 1), quantize_kernel<Source, Scale, Targets>, n,
-                    source, targets, out, static_cast<int>(cols), row_count);
+  quantize_extent const extent{static_cast<int>(n / blocks), static_cast<int>(n % blocks), static_cast<int>(cols), row_count};
+  return start_rows(stream, ceil_div(ceil_div(n, blocks), 32 / Source::lanes), row_blocks::of(blocks * 32, 1),
+                    quantize_kernel<Source, Scale, Targets>, source, targets, out, extent);
 }
 
 /// What start_quantize wants of its target.

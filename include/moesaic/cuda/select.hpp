@@ -1,11 +1,13 @@
 // A warp selects one token's experts, with all scores and keys in registers: lane l has the choices l, l + 32, …, which is how the fixed
-// summation order wants them.
+// summation order wants them. Sigmoid routers first try to do without most of the scores (filtered_select.hpp).
 #pragma once
 
 #include <cstdint>
 
+#include <moesaic/cuda/filtered_select.hpp>
 #include <moesaic/cuda/group.hpp>
 #include <moesaic/cuda/launch.hpp>
+#include <moesaic/cuda/vector.hpp>
 #include <moesaic/semantics/select_experts.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
@@ -34,10 +36,11 @@ struct warp_select {
 
   __device__ void load(float const* logits, float const* logit_bias) {
 #pragma unroll
-    for (int j = 0; j < each; ++j) {
-      int const e = lane + 32 * j;
-      score[j] = has(j) ? rule::logit(logits[e], logit_bias, e) : from_bits(nan_bits);  // NaN: no key, no part in a sum
-    }
+    for (int j = 0; j < each; ++j) score[j] = has(j) ? logits[lane + 32 * j] : from_bits(nan_bits);  // NaN: no key, no part in a sum
+    __syncwarp();  // all loads before the arithmetic, whose branches the compiler does not move them across
+#pragma unroll
+    for (int j = 0; j < each; ++j)
+      if (has(j)) score[j] = rule::logit(score[j], logit_bias, lane + 32 * j);
   }
 
   __device__ void make_keys([[maybe_unused]] float const* bias) {
@@ -202,7 +205,8 @@ struct warp_select {
 
 inline constexpr int select_warps = 4;
 
-template <class L>
+/// Filter: decide on estimates where that is enough.
+template <class L, bool Filter>
 __global__ void __launch_bounds__(select_warps * 32) select_kernel(std::int64_t n, select_experts<L> const f) {
   using select = warp_select<L>;
   constexpr moe_config config = L::config;
@@ -212,6 +216,12 @@ __global__ void __launch_bounds__(select_warps * 32) select_kernel(std::int64_t 
   int const warp = static_cast<int>(threadIdx.x) / 32;
   std::int64_t const t = std::int64_t{blockIdx.x} * select_warps + warp;
   if (t >= n) return;
+  if constexpr (Filter) {
+    __shared__ float ranked[select_warps][config.top_k];
+    if (filtered_select<L>::run(f.logits.row(t), f.biases.bias, ranked[warp], f.out.ids + t * config.top_k,
+                                f.out.weights + t * config.top_k))
+      return;
+  }
 
   select s;
   s.lane = static_cast<int>(threadIdx.x) % 32;
@@ -237,7 +247,11 @@ struct launcher<select_experts<L>> {
   MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, select_experts<L> const& f) {
     if (n <= 0) return {};
     std::int64_t const blocks = ceil_div(n, detail::select_warps);
-    return start(stream, {static_cast<unsigned>(blocks), detail::select_warps * 32}, detail::select_kernel<L>, n, f);
+    launch_shape const shape{static_cast<unsigned>(blocks), detail::select_warps * 32};
+    if constexpr (detail::filtered_select<L>::possible)
+      if (rows_are_16_byte_aligned(f.logits) && is_16_byte_aligned(f.biases.bias))
+        return start(stream, shape, detail::select_kernel<L, true>, n, f);
+    return start(stream, shape, detail::select_kernel<L, false>, n, f);
   }
 };
 

@@ -37,10 +37,17 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
   constexpr activation_format format = L::policy.activations;
   bool const routes = given != given_choice::ids_and_weights;
   constexpr bool own_rows = has_own_rows<B, L>;
-  if (routes || (!is_quantized(format) && !own_rows) || c.zero_experts > 0 || c.shared_gated)
+  constexpr bool router_reads_x = reads_rows_of<B, X>;
+  if ((routes && !router_reads_x) || (!is_quantized(format) && !own_rows) || c.zero_experts > 0 || c.shared_gated)
     if (status const s = widen<X>(ctx, x, p.wide_x, p.wide); !s) return s;
-  if (routes)
-    if (status const s = route_rows<L>(ctx, p.wide, weights, p.logits, given == given_choice::ids, p.choice); !s) return s;
+  if (routes) {
+    std::conditional_t<router_reads_x, matrix_view<X const>, f32_rows> rows;
+    if constexpr (router_reads_x)
+      rows = x;
+    else
+      rows = p.wide;
+    if (status const s = route_rows<L>(ctx, rows, weights, p.logits, given == given_choice::ids, p.choice); !s) return s;
+  }
   if (status const s = ctx.launch(1, build_dispatch_map{p.choice.ids, p.map, valid_tokens}); !s) return s;
   if constexpr (own_rows) {
     if (status const s = ctx.template gather<format>(x, p.map, p.routed_x.rows); !s) return s;
@@ -99,7 +106,8 @@ activation_rule<L::config.act, terms_of<L>> routed_rule(prepared_weights<B, L> c
 
 /// What the model's combine adds to the weighted sum.
 template <class L, class Y, backend B>
-combine_extras<Y, partial_t<L, B>> combine_extras_of(prepared_weights<B, L> const& w, forward_plan<L, B> const& p, forward_extras<Y> const& extras) {
+combine_extras<Y, partial_t<L, B>> combine_extras_of(prepared_weights<B, L> const& w, forward_plan<L, B> const& p,
+                                                     forward_extras<Y> const& extras) {
   constexpr moe_config c = L::config;
   return {.shared = p.shared_out,
           .residual = extras.residual,
@@ -161,8 +169,8 @@ status forward(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& wei
           !s)
         return s;
   }
-  return ctx.launch(tokens,
-                    combine_row<Y, detail::partial_t<L, B>>{p.partials, p.map, p.choice.ids, p.choice.weights, detail::combine_extras_of<L>(weights, p, extras), y});
+  return ctx.launch(tokens, combine_row<Y, detail::partial_t<L, B>>{p.partials, p.map, p.choice.ids, p.choice.weights,
+                                                                    detail::combine_extras_of<L>(weights, p, extras), y});
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI

@@ -166,8 +166,8 @@ void run(dim3 grid, dim3 block, std::size_t shared_bytes, void (*what)(void*), v
   if (shared_bytes > sizeof(moesaic::cuda::shared_memory)) fail("too much shared memory");
   body = what, context = with;
   blockDim = block, gridDim = grid;
-  for (unsigned b = 0; b < grid.x; ++b) {
-    blockIdx = dim3(b);
+  for (unsigned b = 0; b < grid.x * grid.y; ++b) {
+    blockIdx = dim3(b % grid.x, b / grid.x, 0);
     std::memset(moesaic::cuda::shared_memory, 0xFF, sizeof(moesaic::cuda::shared_memory));
     run_block(block.x);
   }

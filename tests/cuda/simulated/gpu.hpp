@@ -115,6 +115,14 @@ inline unsigned __reduce_min_sync(unsigned mask, unsigned v) {
   return simulated_reduce(mask, v, [](unsigned a, unsigned b) { return a < b ? a : b; });
 }
 
+inline unsigned __match_any_sync(unsigned mask, int v) {
+  auto const* const slots = simulated::exchange(mask, &v, sizeof(v));
+  unsigned same = 0;
+  for (int l = 0; l < 32; ++l)
+    if ((mask >> l & 1U) != 0 && simulated::of_lane<int>(slots, l) == v) same |= 1U << l;
+  return same;
+}
+
 template <class T>
 T __ldg(T const* p) {
   if (reinterpret_cast<std::uintptr_t>(p) % alignof(T) != 0) simulated::fail("__ldg of a misaligned address");
@@ -129,6 +137,12 @@ inline float __fdiv_rn(float a, float b) { return a / b; }
 inline float __fsqrt_rn(float a) { return std::sqrt(a); }
 inline unsigned __float_as_uint(float x) { return __builtin_bit_cast(unsigned, x); }
 inline float __uint_as_float(unsigned x) { return __builtin_bit_cast(float, x); }
+inline unsigned __vmaxu2(unsigned a, unsigned b) {
+  unsigned const high = (a >> 16) > (b >> 16) ? a >> 16 : b >> 16, low = (a & 0xFFFFU) > (b & 0xFFFFU) ? a & 0xFFFFU : b & 0xFFFFU;
+  return high << 16 | low;
+}
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
 inline unsigned __byte_perm(unsigned a, unsigned b, unsigned selector) {
   std::uint64_t const bytes = std::uint64_t{b} << 32 | a;
   unsigned out = 0;
@@ -140,19 +154,30 @@ using cudaStream_t = struct simulated_stream*;
 enum cudaError_t { cudaSuccess = 0 };
 enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
-struct cudaFuncAttributes {};
+struct cudaFuncAttributes {
+  int ptxVersion = 80;  // blocks are alone: tests/cuda_stages/simt has clusters
+};
+enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension };
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    dim3 clusterDim;
+  } val;
+};
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   std::size_t dynamicSmemBytes;
   cudaStream_t stream;
+  cudaLaunchAttribute* attrs;
+  unsigned numAttrs;
 };
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaGetDevice(int* d) { return *d = 0, cudaSuccess; }
 inline cudaError_t cudaDeviceGetAttribute(int* v, cudaDeviceAttr, int) { return *v = 3, cudaSuccess; }  // few: blocks walk several tiles
 inline cudaError_t cudaFuncSetAttribute(void const*, cudaFuncAttribute, int) { return cudaSuccess; }
 template <class Kernel>
-cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, Kernel*) {
-  return cudaSuccess;
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* a, Kernel*) {
+  return *a = {}, cudaSuccess;
 }
 template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(cudaLaunchConfig_t const* c, void (*kernel)(P...), A&&... arguments) {

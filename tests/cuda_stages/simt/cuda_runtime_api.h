@@ -244,6 +244,10 @@ inline float __fsqrt_rn(float a) { return __builtin_sqrtf(a); }
 inline float __fadd_rn(float a, float b) { return a + b; }
 inline std::uint32_t __float_as_uint(float a) { return __builtin_bit_cast(std::uint32_t, a); }
 inline float __uint_as_float(std::uint32_t a) { return __builtin_bit_cast(float, a); }
+inline unsigned __vmaxu2(unsigned a, unsigned b) {
+  unsigned const high = (a >> 16) > (b >> 16) ? a >> 16 : b >> 16, low = (a & 0xFFFFU) > (b & 0xFFFFU) ? a & 0xFFFFU : b & 0xFFFFU;
+  return high << 16 | low;
+}
 inline int __popc(unsigned a) { return __builtin_popcount(a); }
 inline int __ffs(int a) { return __builtin_ffs(a); }
 inline int __clz(int a) { return a == 0 ? 32 : __builtin_clz(static_cast<unsigned>(a)); }

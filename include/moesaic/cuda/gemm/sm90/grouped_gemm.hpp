@@ -8,8 +8,8 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
-using prefill = row_tile<128, 2, false, 4>;         // 128 rows × 256 columns
-using narrow_prefill = row_tile<128, 1, false, 6>;  // where columns are no multiple of 256
+using prefill = row_tile<2, 4, true>;          // 128 rows × 256 columns
+using narrow_prefill = row_tile<1, 6, false>;  // where columns are no multiple of 256
 template <int Tokens, int Matrices>
 using decode = weight_tile<Tokens, Matrices, Matrices == 1 ? (Tokens == 64 ? 8 : 10) : (Tokens == 64 ? 4 : 5)>;
 
@@ -37,7 +37,7 @@ status multiply(cudaStream_t stream, quantized_rows<float> const& x, weight_oper
   a.epilogue = epilogue;
   auto const by_rows = [&]<class Tile>(Tile) {
     a.n_tiles = static_cast<int>(shape.n / (Epilogue::matrices == 2 ? scale_block : Tile::columns));
-    if (status const s = make_row_operand(x, Tile::rows / Tile::cluster, Tile::scale_rows, a.x); !s) return s;
+    if (status const s = make_row_operand(x, Tile::rows, Tile::scale_rows, a.x); !s) return s;
     return launch_row_gemm<Tile>(stream, a, shape.overlaps);
   };
   auto const by_weights = [&]<class Tile>(Tile) {
