@@ -50,14 +50,15 @@ struct attend {
   MOESAIC_HD void query(G const& g, int head, int t, float* p) const {
     float const* const q_nope = q.row(t) + head * (nope + rope);
     float const* const q_rope = q_nope + nope;
-    g.for_each(t + 1, [&](int s) {
+    // Every score is written where it is ranked: one pass.
+    float const largest = moesaic::score_of(g.max(t + 1, [&](int s) {
       moesaic::serial_group const one;  // its sum has a fixed order and still vectorises
       float const* const k = kv.row(s) + head * (nope + value);
       float const* const kr = k_rope.row(s);
       float const dot = one.sum(nope, [=](int i) { return q_nope[i] * k[i]; }) + one.sum(rope, [=](int i) { return q_rope[i] * kr[i]; });
       p[s] = dot * scale;
-    });
-    float const largest = moesaic::score_of(g.max(t + 1, [=](int s) { return moesaic::ordered_key(p[s]); }));
+      return moesaic::ordered_key(p[s]);
+    }));
     g.for_each(t + 1, [=](int s) { p[s] = moesaic::exp(p[s] - largest); });
     float const over = 1.0F / g.sum(t + 1, [=](int s) { return p[s]; });
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace deepseek_v3 {
 
@@ -30,7 +31,21 @@ agreement compare(golden const& expected, forward_result const& got) {
   same_size(expected.logits.size(), got.tokens, "rows of logits");
   same_size(expected.experts.size(), got.moe_layers, "layers of experts");
 
-  agreement a{.nmse = 0, .max_error = 0, .tokens = got.tokens, .same_argmax = 0, .choices = got.moe_layers * got.tokens, .same_experts = 0};
+  agreement a{.nmse = 0,
+              .max_error = 0,
+              .tokens = got.tokens,
+              .same_argmax = 0,
+              .choices = got.moe_layers * got.tokens,
+              .same_experts = 0,
+              .differences = {}};
+  auto differs = [&](std::string line) {
+    if (a.differences.size() < 12) a.differences.push_back(std::move(line));
+  };
+  auto listed = [](auto const* first, std::int64_t count) {
+    std::string s;
+    for (std::int64_t i = 0; i < count; ++i) s += ' ' + std::to_string(first[i]);
+    return s;
+  };
   double error = 0, energy = 0;
   for (std::int64_t t = 0; t < got.tokens; ++t) {
     std::vector<double> const& row = expected.logits[static_cast<std::size_t>(t)];
@@ -44,18 +59,30 @@ agreement compare(golden const& expected, forward_result const& got) {
       energy += row[v] * row[v];
     }
     if (!(largest_error / largest <= a.max_error)) a.max_error = largest_error / largest;
-    a.same_argmax += std::ranges::max_element(row) - row.begin() == got.argmax(t);
+    std::int64_t const best = std::ranges::max_element(row) - row.begin();
+    a.same_argmax += best == got.argmax(t);
+    if (best != got.argmax(t) || !(largest_error <= 1e-4 * largest))
+      differs("token " + std::to_string(t) + ": largest error of a logit " + std::to_string(largest_error) + ", argmax " +
+              std::to_string(got.argmax(t)) + " instead of " + std::to_string(best));
   }
   a.nmse = error / energy;
 
   std::int32_t const* next = got.experts.data();
+  std::int64_t moe_layer = 0;
   for (auto const& layer : expected.experts) {
+    std::int64_t token = 0;
     same_size(layer.size(), got.tokens, "tokens with experts");
     for (std::vector<int> const& choice : layer) {
       same_size(choice.size(), got.top_k, "experts a token");
-      a.same_experts += std::ranges::equal(choice, std::vector<int>(next, next + got.top_k));
+      bool const same = std::equal(choice.begin(), choice.end(), next);
+      a.same_experts += same;
+      if (!same)
+        differs("MoE layer " + std::to_string(moe_layer) + ", token " + std::to_string(token) + ": experts" + listed(next, got.top_k) +
+                " instead of" + listed(choice.data(), got.top_k));
       next += got.top_k;
+      ++token;
     }
+    ++moe_layer;
   }
   return a;
 }

@@ -23,7 +23,8 @@ struct agreement {
   double nmse;       // Σ (got − expected)² / Σ expected² over all logits
   double max_error;  // largest |got − expected|, relative to the largest |expected| of its token
   std::int64_t tokens, same_argmax;
-  std::int64_t choices, same_experts;  // a choice is one token's experts in one layer; the same means in the same order
+  std::int64_t choices, same_experts;    // a choice is one token's experts in one layer; the same means in the same order
+  std::vector<std::string> differences;  // the first that are too large, a line each
 
   /// The tight bound is one for fp32 against float64: other precisions belong into a comparison per layer.
   bool good() const { return nmse <= 1e-9 && same_argmax == tokens && same_experts == choices; }

@@ -37,6 +37,7 @@ bool print_agreement(agreement const& a) {
   std::cout << "check: NMSE " << std::scientific << std::setprecision(2) << a.nmse << ", max relative error " << a.max_error << ", argmax "
             << a.same_argmax << " of " << a.tokens << ", experts " << a.same_experts << " of " << a.choices << ": "
             << (a.good() ? "good" : "WRONG") << '\n';
+  for (std::string const& line : a.differences) std::cout << "  " << line << '\n';
   return a.good();
 }
 
