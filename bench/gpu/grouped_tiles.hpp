@@ -88,8 +88,6 @@ class grouped_tiles {
     auto const few = [&](int tokens) { return ragged || (p.shape().rows_each < 4 * tokens && p.shape().rows_each <= 128); };
     gemm<plain_tile>(crossing, "128x128", "128x128");
     gemm<prefill>(crossing, "128x(2x128)", "2x128");
-    gemm<row_tile<1, 6, true>>(many, "128x128 registers", "128x128 r");
-    gemm<row_tile<2, 4, false>>(many, "128x(2x128) shared", "2x128 s");
     gemm<decode<8, 1>>(few(8), "weights x8", "x8");
     gemm<decode<16, 1>>(few(16), "weights x16", "x16");
     gemm<decode<32, 1>>(few(32), "weights x32", "x32");
@@ -97,7 +95,6 @@ class grouped_tiles {
     if (hidden == nullptr) return;
     up<prefill>(crossing, "128x(128+128)", "up 2x128");
     up<prefill, false>(crossing, "128x(128+128), exact activation", "up exact");
-    up<row_tile<2, 4, false>>(many, "128x(128+128) shared", "up 2x128s");
     up<decode<32, 2>, false>(ragged, "weights x32, exact activation", "up x32e");
     up<decode<8, 2>>(few(8), "weights x8", "up x8");
     up<decode<16, 2>>(few(16), "weights x16", "up x16");

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include <moesaic/cuda/ptx/convert.hpp>
-#include <moesaic/cuda/ptx/matrix_access.hpp>
+#include <moesaic/cuda/ptx/stmatrix.hpp>
 #include <moesaic/cuda/ptx/warpgroup.hpp>
 #include <moesaic/cuda/quantize.hpp>
 #include <moesaic/num/bf16.hpp>

@@ -8,8 +8,8 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
-using prefill = row_tile<2, 4, true>;          // 128 rows × 256 columns
-using narrow_prefill = row_tile<1, 6, false>;  // where columns are no multiple of 256
+using prefill = row_tile<2, 4>;          // 128 rows × 256 columns
+using narrow_prefill = row_tile<1, 6>;  // where columns are no multiple of 256
 template <int Tokens, int Matrices>
 using decode = weight_tile<Tokens, Matrices, Matrices == 1 ? (Tokens == 64 ? 8 : 10) : (Tokens == 64 ? 4 : 5)>;
 

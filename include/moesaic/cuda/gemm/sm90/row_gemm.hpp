@@ -102,16 +102,6 @@ struct row_gemm {
     ptx::wgmma_commit();
   }
 
-  __device__ static void multiply(float (&sum)[half], std::uint32_t const (&a)[4][4], std::uint32_t b) {
-    constexpr std::uint64_t high = std::uint64_t{0x40000040U} << 32;
-    ptx::wgmma_touch(sum);
-    ptx::wgmma_fence();
-    b = __shfl_sync(0xffffffffU, b, 0);
-#pragma unroll
-    for (int k = 0; k < 4; ++k) ptx::wgmma_e4m3_register_a(sum, a[k], high | (b + 2U * static_cast<unsigned>(k)), k);
-    ptx::wgmma_commit();
-  }
-
   /// total += sum · scales, one fma each.
   __device__ static void promote(float (&total)[half], float (&sum)[half], scales const& s, int piece) {
     float const of_row[2] = {s.row[0] * s.piece[piece], s.row[1] * s.piece[piece]};
@@ -126,9 +116,6 @@ struct row_gemm {
     std::uint32_t const b_low = 0x10000U | ptx::shared_address(shared + Tile::piece_at(0, 0)) >> 4;
     constexpr std::uint32_t stage_step = Tile::stage_bytes >> 4, piece_step = Tile::piece_bytes >> 4;
     float const* const row_scale = reinterpret_cast<float const*>(shared + Tile::a_scales_at(0)) + warp * 16 + lane / 4;
-
-    std::uint32_t const fragment = ptx::shared_address(shared + Tile::a_at(0)) + static_cast<std::uint32_t>(warp * 16 + lane % 16) * 128U;
-    [[maybe_unused]] std::uint32_t rows_of_block[4][4];
 
     pipeline_place pipe;
     for (tile_walk w = walk(); w.here(); w.next()) {
@@ -152,10 +139,7 @@ struct row_gemm {
       };
       auto const start = [&](float (&sum)[half], int piece) {
         std::uint32_t const at_stage = static_cast<std::uint32_t>(pipe.stage) * stage_step;
-        if constexpr (Tile::register_rows)
-          multiply(sum, rows_of_block, b_low + at_stage + static_cast<std::uint32_t>(piece) * piece_step);
-        else
-          multiply(sum, a_low + at_stage, b_low + at_stage + static_cast<std::uint32_t>(piece) * piece_step);
+        multiply(sum, a_low + at_stage, b_low + at_stage + static_cast<std::uint32_t>(piece) * piece_step);
       };
 
       float total[pieces][half];
@@ -167,18 +151,12 @@ struct row_gemm {
       for (int kb = 0; kb < p.k_blocks; ++kb) {
         ptx::mbarrier_wait(full + pipe.stage, pipe.parity);
         scales const s = load_scales(kb);
-        if constexpr (Tile::register_rows)
-#pragma unroll
-          for (int k = 0; k < 4; ++k)
-            ptx::ldmatrix_x4(rows_of_block[k], fragment + static_cast<std::uint32_t>(pipe.stage) * Tile::stage_bytes +
-                                                   ((static_cast<std::uint32_t>(2 * k + lane / 16) ^ (lane % 8)) << 4));
 #pragma unroll
         for (int i = 0; i < pieces; ++i) {
           float sum[half];
           start(sum, i);
           ptx::wgmma_wait<0>();
           ptx::wgmma_touch(sum);
-          if constexpr (Tile::register_rows) ptx::wgmma_touch(rows_of_block);
           if (i + 1 == pieces) release(pipe.stage);
           promote(total[i], sum, s, i);
         }

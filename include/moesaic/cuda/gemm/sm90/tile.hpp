@@ -15,12 +15,11 @@ inline constexpr int shared_memory_limit = 232448;  // bytes a CTA may have on s
 inline constexpr int scale_slack = 4;
 
 /// Rows of x are the wgmma's rows: 128 of them, 64 a warpgroup, times Pieces · 128 weight rows. A warpgroup holds the totals of all pieces
-/// and the sums of one. `RegisterRows`: the rows of a K block are read from shared memory once, into registers, and not once a piece.
-template <int Pieces, int Stages, bool RegisterRows>
+/// and the sums of one.
+template <int Pieces, int Stages>
 struct row_tile {
   static constexpr int rows = 128, pieces = Pieces, stages = Stages;
   static constexpr int columns = Pieces * scale_block;
-  static constexpr bool register_rows = RegisterRows;
   static constexpr int strip = 16 / Pieces;  // tile columns, see place_of
   static constexpr int threads = (1 + math_warpgroups) * threads_per_warpgroup;
   static constexpr int producer_registers = 24, math_registers = 240;
