@@ -9,7 +9,7 @@ limit_mib=60  # a folder this large, together with the sources, is what a lent m
 jobs=${JOBS:-$jobs}
 
 # Targets of CMake, in the order in which gpu_run.sh runs what they make. One that does not exist is said and left out.
-targets=(test_conformance_cuda test_cuda_stages bench_gpu_ceilings bench_gpu_stages bench_gpu_gemm bench_gpu_layer)
+targets=(test_conformance_cuda test_conformance_cuda_hopper test_cuda_stages bench_gpu_ceilings bench_gpu_stages bench_gpu_gemm bench_gpu_layer)
 [ $# -lt 2 ] || targets=("${@:2}")
 
 say "configuring in build-gpu"

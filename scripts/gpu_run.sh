@@ -92,10 +92,10 @@ for tool in memcheck racecheck initcheck synccheck; do
     "$bin/conformance_cuda" "--gtest_filter=$some"
 done
 section gemm_memcheck 60 tests.log 6 "$bin/bench_gpu_gemm" "$sanitizer" --tool memcheck --error-exitcode 9 --print-limit 20 \
-  "$bin/bench_gpu_gemm" --quick --shape 32x9
+  "$bin/bench_gpu_gemm" --check --shape 32x9
 section ceilings 45 run.log 60 "$bin/bench_gpu_ceilings" "$bin/bench_gpu_ceilings" --out "$out/ceilings.jsonl" --cublaslt "${lt:-libcublasLt.so.13}"
 section stages 40 run.log 40 "$bin/bench_gpu_stages" "$bin/bench_gpu_stages" --out "$out/stages.jsonl"
-section gemm 90 run.log 70 "$bin/bench_gpu_gemm" "$bin/bench_gpu_gemm" --out "$out/gemm.jsonl"
+section gemm 90 run.log 125 "$bin/bench_gpu_gemm" "$bin/bench_gpu_gemm" --out "$out/gemm.jsonl" --cublaslt "$lt"
 section layer 60 run.log 40 "$bin/bench_gpu_layer" "$bin/bench_gpu_layer" --out "$out/layer.jsonl"
 section peers 75 run.log 60 bench/gpu/peers.py "$python" -u bench/gpu/peers.py --out "$out/peers.jsonl"
 

@@ -52,6 +52,28 @@ for item in ("read", "bulk_read", "write", "copy"):
     known[item + "_best"] = ("Bandwidth", bandwidth)
 
 
+def print_grouped(rows):
+    """One table a width and kind of shape: a line a shape, a column a tile; the fastest of each kind of work is bold."""
+    sections = {}
+    for r in rows:
+        section = sections.setdefault((r["n"], r["k"], r["share_of"]), {})
+        section.setdefault((r["experts"], r["rows_each"]), []).append(r)
+    for (n, k, share_of), shapes in sections.items():
+        columns = list(dict.fromkeys(r["column"] for all_rows in shapes.values() for r in all_rows))
+        rate = ("gb_per_s", "GB/s") if share_of == "read" else ("tflops", "TFLOP/s")
+        table = []
+        for (experts, rows_each), all_rows in shapes.items():
+            best = {work: min(r["us"] for r in all_rows if r["work"] == work) for work in {r["work"] for r in all_rows}}
+            line = {"": f"{experts} x {rows_each}", "SM MHz, W": clock[1](all_rows[0])}
+            for r in sorted(all_rows, key=lambda r: -r["us"]):  # of two in one column the faster stays
+                share = "" if r["share"] is None else f", {r['share']:.2f}"
+                cell = f"{number(r['us'])}: {number(r[rate[0]])}{share}"
+                line[r["column"]] = f"**{cell}**" if r["us"] == best[r["work"]] else cell
+            table.append(line)
+        print_table(f"Grouped GEMM, N {n}, K {k}: µs: {rate[1]}, share of {share_of}",
+                    [(head, lambda line, head=head: line.get(head, "")) for head in ["", *columns, "SM MHz, W"]], table)
+
+
 def print_table(title, columns, rows):
     print(f"\n### {title}\n")
     print("| " + " | ".join(head for head, _ in columns) + " |")
@@ -89,7 +111,9 @@ def main():
                 continue
             tables.setdefault((title, columns is None), []).append((columns, row))
         for (title, unknown), rows in tables.items():
-            if unknown:
+            if title == "grouped":
+                print_grouped([row for _, row in rows])
+            elif unknown:
                 keys = list(dict.fromkeys(key for _, row in rows for key in row if key != "item"))
                 print_table(title, [(key, lambda r, key=key: number(r.get(key))) for key in keys], [row for _, row in rows])
             else:

@@ -31,7 +31,7 @@ struct work {
   topk_choice choice;
   dispatch_map map;
   quantized_rows<float> quantized;
-  decltype(ctx)::rows<activation_format::f32, weight_format::e4m3_128x128> gathered;
+  decltype(ctx)::rows<policies::fp8_weights> gathered;
 
   work(machine::pool& p, std::int64_t t)
       : threads(p),
@@ -98,7 +98,7 @@ constexpr stage stages[] = {
     {"permute", [](double t) { return t * h * 2 + t * k * h * 2; }, [](work& w) { return permute(w.ctx, w.x, w.map, w.rows); }},
     {"gather", [](double t) { return t * h * 2 + t * k * h * 4; },
      [](work& w) {
-       return w.ctx.gather<activation_format::f32>(matrix_view<bf16 const>(w.x), w.map.row_to_slot, config.top_k, w.gathered);
+       return w.ctx.gather<activation_format::f32>(matrix_view<bf16 const>(w.x), w.map, w.gathered);
      }},
     {"quantize", [](double t) { return t * h * 3 + t * h / 32; }, [](work& w) { return quantize(w.ctx, w.x, w.quantized); }},
     {"combine", [](double t) { return t * k * h * 4 + t * h * 2; },

@@ -1,4 +1,4 @@
-// The CUDA backend under conformance. Its arrays lie in pinned host memory that the device can reach (cuda/pinned_main.cu), so the suite
+// The CUDA backend under conformance, portable or with Hopper's kernels. Its arrays lie in pinned host memory that the device can reach (cuda/pinned_main.cu), so the suite
 // needs no copies; every call is waited for, because the suite looks at results as soon as it may.
 #include <cstdio>
 #include <cstdlib>
@@ -6,7 +6,13 @@
 #include <string>
 
 namespace stamp {
+#if CONFORMANCE_HOPPER
+using arch = moesaic::tune::sm90a;
+inline constexpr char const* name = "cuda on Hopper";
+#else
+using arch = moesaic::tune::sm80;
 inline constexpr char const* name = "cuda portable";
+#endif
 
 inline moesaic::status waited(moesaic::status s, char const* what) {
   cudaError_t const e = cudaDeviceSynchronize();
@@ -18,19 +24,36 @@ inline moesaic::status waited(moesaic::status s, char const* what) {
   return s;
 }
 
-struct context_type : moesaic::cuda::on<moesaic::tune::sm80> {
-  using base = moesaic::cuda::on<moesaic::tune::sm80>;
+struct context_type : moesaic::cuda::on<arch> {
+  using base = moesaic::cuda::on<arch>;
+  bool waits = true;
+
   context_type() : base(nullptr) {}
+  explicit context_type(cudaStream_t s) : base(s), waits(false) {}  // as an engine uses it
+
+  moesaic::status after(moesaic::status const& s, char const* what) const { return waits ? waited(s, what) : s; }
 
   template <class F>
   moesaic::status launch(std::int64_t n, F const& f) const {
-    return waited(base::launch(n, f), __PRETTY_FUNCTION__);
+    return after(base::launch(n, f), __PRETTY_FUNCTION__);
   }
-  template <class Rows, class Prepared>
+  template <class Rows, class Prepared, class Out>
   moesaic::status grouped_gemm(moesaic::gemm_input<Rows> const& a, Prepared const& w, std::int32_t const* expert_offsets,
-                               moesaic::matrix_view<float> out) const {
-    return waited(base::grouped_gemm(a, w, expert_offsets, out), __PRETTY_FUNCTION__);
+                               moesaic::matrix_view<Out> out) const {
+    return after(base::grouped_gemm(a, w, expert_offsets, out), __PRETTY_FUNCTION__);
   }
+#if CONFORMANCE_HOPPER
+  static constexpr double e4m3_error = 1e-3;  // of wgmma's sums
+
+  template <moesaic::activation_format F, class X>
+  moesaic::status gather(moesaic::matrix_view<X const> x, moesaic::dispatch_map const& map, moesaic::cuda::sorted_rows const& to) const {
+    return after(base::gather<F>(x, map, to), __PRETTY_FUNCTION__);
+  }
+  template <moesaic::activation_format F, class... Arguments>
+  moesaic::status up(Arguments const&... arguments) const {
+    return after(base::up<F>(arguments...), __PRETTY_FUNCTION__);
+  }
+#endif
 };
 inline constexpr int settings[] = {1};  // a stream
 inline context_type context(int) { return {}; }
@@ -51,6 +74,8 @@ inline void finish() { static_cast<void>(waited({}, "finish")); }
 
 #include "gemm.hpp"
 #elif CONFORMANCE_PART == 4
+#include <cuda/determinism.hpp>
+
 #include "arguments.hpp"
 #include "forward.hpp"
 #include "layer_stages.hpp"

@@ -60,6 +60,7 @@ inline constexpr std::int64_t rows_of_experts = 188, rows_of_nobody = 4, all_row
 template <moesaic::weight_format F, rows_format R, std::int64_t N, std::int64_t K>
 struct gemm_case {
   static constexpr moesaic::weight_format format = F;
+  static constexpr rows_format format_of_rows = R;
 
   oracle::random random = random_for(8, static_cast<std::uint64_t>(N), static_cast<std::uint64_t>(K));
   stored_weights<F> weights{gemm_experts, N, K, random};
@@ -107,6 +108,7 @@ void for_each_gemm_case(F const& f) {
   using enum moesaic::weight_format;
   run_gemm_case<gemm_case<e4m3_128x128, rows_format::f32, 576, 192>>(f);
   run_gemm_case<gemm_case<e4m3_128x128, rows_format::e4m3, 192, 320>>(f);
+  run_gemm_case<gemm_case<e4m3_128x128, rows_format::e4m3, 256, 640>>(f);  // whole blocks
   run_gemm_case<gemm_case<e4m3_128x128, rows_format::e4m3_ue8m0, 320, 576>>(f);
   run_gemm_case<gemm_case<moesaic::weight_format::bf16, rows_format::f32, 96, 40>>(f);
   run_gemm_case<gemm_case<moesaic::weight_format::f32, rows_format::f32, 40, 96>>(f);
@@ -141,6 +143,17 @@ struct error_sum {
 // whose products have few bits.
 inline constexpr double gemm_rms_bound = 2.5e-7;
 
+// … unless the backend has an engine of its own for E4M3 rows and weights of whole blocks, and says how far from float64 that is: for the
+// RMS, and for a single output as a share of the sum of its terms' magnitudes.
+template <class Case, class B>
+constexpr double own_error = 0.0;
+template <class Case, class B>
+requires requires { B::e4m3_error; } constexpr double own_error<Case, B> =
+    Case::format == moesaic::weight_format::e4m3_128x128 && Case::format_of_rows == rows_format::e4m3 && Case::n % 128 == 0 &&
+            Case::k % 128 == 0
+        ? B::e4m3_error
+        : 0.0;
+
 TEST(gemm, stays_near_float64) {
   for_each_gemm_case([](auto& c) {
     for (bool const table : {false, true})
@@ -148,6 +161,7 @@ TEST(gemm, stays_near_float64) {
         stamp::context_type const ctx = stamp::context(stamp::settings[0]);
         prepared<std::remove_reference_t<decltype(c)>::format> const w(ctx, c.stored(table));
         gemm_output const out = run_gemm(ctx, c, w, gathered);
+        double const own = own_error<std::remove_reference_t<decltype(c)>, stamp::context_type>;
         error_sum sum;
         for (int e = 0, row = 0; e < gemm_experts; ++e) {
           oracle::matrix exact = c.weights.exact(c.number_of(e, table)), magnitude = exact;
@@ -161,12 +175,12 @@ TEST(gemm, stays_near_float64) {
             for (std::size_t n = 0; n < right.size(); ++n) {
               double const y = value(out.row(row)[n]);
               sum.add(y, right[n]);
-              ASSERT_LE(std::fabs(y - right[n]), most[n] * static_cast<double>(std::min<std::int64_t>(c.k, 128) + c.k / 128 + 4) * 0x1p-24)
+              ASSERT_LE(std::fabs(y - right[n]), most[n] * (static_cast<double>(std::min<std::int64_t>(c.k, 128) + c.k / 128 + 4) * 0x1p-24 + own))
                   << "row " << row << ", column " << n;
             }
           }
         }
-        EXPECT_LE(sum.relative(), gemm_rms_bound);
+        EXPECT_LE(sum.relative(), gemm_rms_bound + own);
         report().error("grouped GEMM against float64, relative RMS, " + c.name(), sum.relative());
       }
   });

@@ -9,7 +9,8 @@
 namespace conformance {
 
 // `experts` matrices [n, k]: every expert at a place of its own, in an order of its own and, where elements are bytes, at odd addresses; so
-// that both ways to say where experts are, base + stride and a table, lead to the right place only if they are followed.
+// that both ways to say where experts are, base + stride and a table, lead to the right place only if they are followed. Matrices of whole
+// blocks lie at multiples of 16 bytes, which the copy engines that read them ask for.
 template <moesaic::weight_format F>
 class stored_weights {
  public:
@@ -20,21 +21,22 @@ class stored_weights {
       : experts_(experts),
         n_(n),
         k_(k),
-        code_stride_(n * k + 3),
+        first_(n % 128 == 0 && k % 128 == 0 ? 16 : 1),
+        code_stride_(n * k + (first_ == 16 ? 16 : 3)),
         scale_stride_(scaled ? moesaic::ceil_div(n, 128) * moesaic::ceil_div(k, 128) + 1 : 0),
-        codes_(experts * code_stride_ + 1),
+        codes_(experts * code_stride_ + first_),
         scales_(experts * scale_stride_) {
     double const size = 1.0 / std::sqrt(static_cast<double>(k));
     for (code& c : codes_) c = random_code(r, size);
     for (float& s : scales_) s = static_cast<float>((0.5 + r.uniform()) * size / 128);  // codes have a mean magnitude of about 70
     for (int e = 0; e < experts; ++e) {
-      code_table_.push_back(codes_.data() + 1 + e * code_stride_);
+      code_table_.push_back(codes_.data() + first_ + e * code_stride_);
       scale_table_.push_back(scales_.data() + e * scale_stride_);
     }
   }
 
   moesaic::weight_matrices<F> by_stride() const {
-    return {experts_, n_, k_, {codes_.data() + 1, code_stride_, nullptr}, scaled ? scales_by_stride() : moesaic::expert_array<float>{}};
+    return {experts_, n_, k_, {codes_.data() + first_, code_stride_, nullptr}, scaled ? scales_by_stride() : moesaic::expert_array<float>{}};
   }
   // The same matrices, expert e being number experts − 1 − e.
   moesaic::weight_matrices<F> by_table() {
@@ -77,7 +79,7 @@ class stored_weights {
   moesaic::expert_array<float> scales_by_stride() const { return {scales_.data(), scale_stride_, nullptr}; }
 
   int experts_;
-  std::int64_t n_, k_, code_stride_, scale_stride_;
+  std::int64_t n_, k_, first_, code_stride_, scale_stride_;
   buffer<code> codes_;
   buffer<float> scales_;
   std::vector<code const*> code_table_, reversed_codes_;

@@ -72,7 +72,7 @@ TYPED_TEST_SUITE(cpu_engines, cases);
 template <class Case, class Tuning = typename Case::tuning>
 std::vector<float> multiply(packed const& p, std::vector<float> const& x, std::vector<std::int32_t> const& offsets) {
   cpu::on const ctx{cpu::serial_pool{}, Tuning{}};
-  using rows = typename cpu::on<cpu::serial_pool, Tuning>::template rows<Case::format, fp8>;
+  using rows = typename cpu::on<cpu::serial_pool, Tuning>::template rows<policy_of<Case::format, fp8>>;
   std::int64_t const count = offsets.back(), k = p.to.k;
   std::vector<std::byte> home;
   auto const take = [&](memory m) {
@@ -84,7 +84,7 @@ std::vector<float> multiply(packed const& p, std::vector<float> const& x, std::v
   take({});
   rows const blocked = take({home.data() + (64 - reinterpret_cast<std::uintptr_t>(home.data()) % 64) % 64, 0});
   std::vector<float> out(static_cast<std::size_t>(count * p.to.n), -1.0F);
-  EXPECT_TRUE((ctx.template gather<Case::format>(matrix_view<float const>(x.data(), count, k), nullptr, 1, blocked)));
+  EXPECT_TRUE((ctx.template gather<Case::format>(matrix_view<float const>(x.data(), count, k), dispatch_map{}, blocked)));
   EXPECT_TRUE(ctx.grouped_gemm(gemm_input{blocked}, p.to, offsets.data(), matrix_view<float>(out.data(), count, p.to.n)));
   return out;
 }

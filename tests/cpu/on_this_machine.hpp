@@ -1,4 +1,4 @@
-// Which engines this machine runs, of those that this file is compiled with.
+// Which engines this machine runs, of those that this file is compiled with, and layers that name one.
 #pragma once
 
 #include <moesaic/tune/cpu_gemm.hpp>
@@ -30,3 +30,9 @@ inline bool runs_here(moesaic::tune::cpu_engine engine) {
   }
   return false;
 }
+
+/// Of a layer, what decides which rows its engine reads.
+template <moesaic::activation_format A, moesaic::weight_format W>
+struct policy_of {
+  static constexpr moesaic::layer_policy policy{.weights = W, .activations = A};
+};

@@ -99,7 +99,7 @@ template <class Case, class Tuning>
 std::vector<std::uint32_t> multiply(Tuning tuning, weight_matrices<Case::weights> const& w, matrix_view<float const> x,
                                     std::vector<std::int32_t> const& offsets) {
   using context = cpu::on<cpu::serial_pool, Tuning>;
-  using rows = typename context::template rows<Case::activations, Case::weights>;
+  using rows = typename context::template rows<policy_of<Case::activations, Case::weights>>;
   context const ctx{cpu::serial_pool{}, tuning};
   tiny::bytes const home(prepared_bytes(ctx, w));
   typename context::template prepared_matrices<Case::weights> prepared;
@@ -109,7 +109,7 @@ std::vector<std::uint32_t> multiply(Tuning tuning, weight_matrices<Case::weights
   tiny::bytes const rows_home(sizes.used());
   arena a(rows_home.memory());
   rows const blocked = rows::take(a, x.rows, x.cols);
-  EXPECT_TRUE((ctx.template gather<Case::activations>(x, nullptr, 1, blocked)));
+  EXPECT_TRUE((ctx.template gather<Case::activations>(x, dispatch_map{}, blocked)));
   std::vector<float> out(static_cast<std::size_t>(x.rows * w.n), -1.0F);
   EXPECT_TRUE(ctx.grouped_gemm(gemm_input{blocked}, prepared, offsets.data(), matrix_view<float>(out.data(), x.rows, w.n)));
   return bits_of(out.data(), x.rows * w.n);

@@ -80,4 +80,39 @@ TEST(gemm_kernels, give_the_same_bits_for_a_router) {
   }
 }
 
+// Rows of x's own type, as the router reads them, give the bits of the same rows widened.
+template <class X>
+void expect_bits_of_widened_rows() {
+  constexpr std::int64_t columns = 840, experts = 72, tokens = 70;
+  oracle::random r = random_for(12);
+  stored_weights<moesaic::weight_format::bf16> const weights(1, experts, columns, r);
+  stored_weights<moesaic::weight_format::f32> const wide_weights(1, experts, columns, r);
+  buffer<X> const x(tokens * columns);
+  buffer<float> const wide(tokens * columns);
+  for (std::int64_t i = 0; i < tokens * columns; ++i) {
+    x[i] = rounded<X>(static_cast<double>(r.normal()));
+    wide[i] = static_cast<float>(value(x[i]));
+  }
+  moesaic::gemm_input const narrow_input{moesaic::matrix_view<X const>(x.data(), tokens, columns)};
+  moesaic::gemm_input const wide_input{moesaic::f32_rows(wide.data(), tokens, columns)};
+  for (int const multiprocessors : {1, 2, 132}) {  // several kernels
+    auto const expect_same = [&](auto const& matrices) {
+      buffer<float> const a(tokens * experts), b(tokens * experts);
+      using moesaic::cuda::gemm_arguments;
+      need(moesaic::cuda::launch_portable_gemm(nullptr, multiprocessors,
+                                               gemm_arguments{narrow_input, matrices, nullptr, {a.data(), tokens, experts}}));
+      need(moesaic::cuda::launch_portable_gemm(nullptr, multiprocessors,
+                                               gemm_arguments{wide_input, matrices, nullptr, {b.data(), tokens, experts}}));
+      stamp::finish();
+      EXPECT_TRUE(same_bits(a, b));
+      EXPECT_FALSE(a.is_untouched(0));
+    };
+    expect_same(weights.by_stride());
+    expect_same(wide_weights.by_stride());
+  }
+}
+
+TEST(gemm_kernels, read_bf16_rows_as_widened_ones) { expect_bits_of_widened_rows<bf16>(); }
+TEST(gemm_kernels, read_fp16_rows_as_widened_ones) { expect_bits_of_widened_rows<fp16>(); }
+
 }  // namespace conformance

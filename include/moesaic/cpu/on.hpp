@@ -44,8 +44,10 @@ struct on {
   explicit on(P&& p, Tuning = {}) : threads(static_cast<P&&>(p)) {}
 
   /// What the expert GEMMs of a layer read (pipeline/workspace.hpp).
-  template <activation_format A, weight_format W>
-  using rows = blocked_rows<Tuning::engine(A, W), is_quantized(A) || Tuning::engine(A, W) == tune::cpu_engine::fp16_chunked>;
+  template <class L>
+  using rows = blocked_rows<Tuning::engine(L::policy.activations, L::policy.weights),
+                            is_quantized(L::policy.activations) ||
+                                Tuning::engine(L::policy.activations, L::policy.weights) == tune::cpu_engine::fp16_chunked>;
 
   template <weight_format F>
   using prepared_matrices = typename detail::layout<Tuning::packs>::template matrices<F>;
@@ -83,11 +85,10 @@ struct on {
     return {};
   }
 
-  /// to.row(r) = x.row(r), or through row_to_slot (i32 [to.rows], −1: the row is left alone) the row of token row_to_slot[r] / top_k,
-  /// rounded to F. x [T, to.cols] of f32, bf16 or fp16. Exact: the same bits for any number of threads. Unchecked: forward's arguments are.
+  /// to.row(r) = x.row(r), or through map.row_to_slot (−1: the row is left alone) the row of token row_to_slot[r] / top_k, rounded to F. x [T, to.cols] of f32, bf16 or fp16. Exact: the same bits for any number of threads. Unchecked: forward's arguments are.
   template <activation_format F, class X, class Rows>
-  status gather(matrix_view<X const> x, std::int32_t const* row_to_slot, int top_k, Rows const& to) const {
-    return launch(to.rows * ceil_div(to.cols, scale_block), gather_rows<F, X, Rows>{x, row_to_slot, top_k, to});
+  status gather(matrix_view<X const> x, dispatch_map const& map, Rows const& to) const {
+    return launch(to.rows * ceil_div(to.cols, scale_block), gather_rows<F, X, Rows>{x, map.row_to_slot, map.top_k, to});
   }
 
   /// Weights: packed_matrices or weight_matrices, whatever prepare() makes.

@@ -101,9 +101,29 @@ struct quantize_extent {
   std::int32_t const* row_count;
 };
 
+/// Where a row's codes go: to the row of the same number …
+struct same_row {
+  template <class F>
+  __device__ void for_each(int row, F const& f) const {
+    f(std::int64_t{row});
+  }
+};
+/// … or, for a token, to the rows of all its slots.
+struct rows_of_token {
+  std::int32_t const* slot_to_row;
+  int top_k;
+
+  template <class F>
+  __device__ void for_each(int token, F const& f) const {
+    for (int k = 0; k < top_k; ++k)
+      if (std::int32_t const row = slot_to_row[std::int64_t{token} * top_k + k]; row >= 0) f(std::int64_t{row});
+  }
+};
+
 /// Warp w of block (i, y) has rows of its 32 / lanes, and scale block y · warps + w of each. Columns are a multiple of 8.
-template <class Source, class Scale>
-__global__ void __launch_bounds__(256) quantize_kernel(Source const source, quantized_rows<Scale> const out, quantize_extent const extent) {
+template <class Source, class Scale, class Targets>
+__global__ void __launch_bounds__(256)
+    quantize_kernel(Source const source, Targets const targets, quantized_rows<Scale> const out, quantize_extent const extent) {
   using sized = magnitude<typename Source::element_type>;
   constexpr int count = Source::count, lanes = Source::lanes, loads = scale_block / lanes / count;
   int const lane = static_cast<int>(threadIdx.x % 32), part = lane % lanes;
@@ -132,26 +152,33 @@ __global__ void __launch_bounds__(256) quantize_kernel(Source const source, quan
 
   Scale const scale = scale_for<Scale>(from_bits(sized::bits(most)));
   quotient_of<typename Source::element_type, Scale> const quotient(scale);
-  std::uint8_t* const codes = out.codes + row * out.cols + first;
+  word<count> codes[loads];
 #pragma unroll
   for (int i = 0; i < loads; ++i)
-    if (has[i]) *reinterpret_cast<word<count>*>(codes + i * lanes * count) = encode(v[i], quotient);
-  if (mine && part == 0) {
-    out.scale(b, row) = scale;
-    if (row == out.rows - 1)
+    if (has[i]) codes[i] = encode(v[i], quotient);
+  if (!mine) return;
+  targets.for_each(row, [&](std::int64_t target) {
+    std::uint8_t* const to = out.codes + target * out.cols + first;
+#pragma unroll
+    for (int i = 0; i < loads; ++i)
+      if (has[i]) *reinterpret_cast<word<count>*>(to + i * lanes * count) = codes[i];
+    if (part == 0) {
+      out.scale(b, target) = scale;
+      if (target == out.rows - 1)
 #pragma unroll 1
-      for (std::int64_t pad = out.rows; pad < out.scale_stride; ++pad) out.scale(b, pad) = Scale{};
-  }
+        for (std::int64_t pad = out.rows; pad < out.scale_stride; ++pad) out.scale(b, pad) = Scale{};
+    }
+  });
 }
 
 /// Items [0, n) of rows of `cols` columns, n > 0.
-template <class Source, class Scale>
+template <class Source, class Scale, class Targets = same_row>
 MOESAIC_CUDA_HOST status start_quantize(cudaStream_t stream, std::int64_t n, Source const& source, quantized_rows<Scale> const& out,
-                                        std::int64_t cols, std::int32_t const* row_count) {
+                                        std::int64_t cols, std::int32_t const* row_count, Targets const& targets = {}) {
   std::int64_t const blocks = ceil_div(cols, scale_block);
   quantize_extent const extent{static_cast<int>(n / blocks), static_cast<int>(n % blocks), static_cast<int>(cols), row_count};
   return start_rows(stream, ceil_div(ceil_div(n, blocks), 32 / Source::lanes), row_blocks::of(blocks * 32, 1),
-                    quantize_kernel<Source, Scale>, source, out, extent);
+                    quantize_kernel<Source, Scale, Targets>, source, targets, out, extent);
 }
 
 /// What start_quantize wants of its target.
@@ -161,6 +188,17 @@ bool takes_whole_words(quantized_rows<Scale> const& out, std::int64_t cols) {
 }
 
 }  // namespace detail
+
+/// Every row of x quantised once and written to all rows that its token has in the map: permute after quantize, without the rows between.
+/// x [T, cols] with 16-byte aligned rows, cols a multiple of 8; out: a row for each slot. Rows without a slot are left alone. The bits of
+/// quantize_rows.
+template <class T, class Scale>
+MOESAIC_CUDA_HOST status start_quantize_permute(cudaStream_t stream, matrix_view<T const> x, dispatch_map const& map,
+                                                quantized_rows<Scale> const& out) {
+  if (x.rows <= 0) return {};
+  return detail::start_quantize(stream, x.rows * ceil_div(x.cols, scale_block), detail::stored_values<T>{x}, out, x.cols, nullptr,
+                                detail::rows_of_token{map.slot_to_row, map.top_k});
+}
 
 template <class T, class Scale>
 struct launcher<quantize_rows<T, Scale>> {

@@ -20,7 +20,8 @@ struct boxed_matrix {
   bool swizzled = false;  ///< rows of the box are 128 bytes and lie in shared memory with the 128-byte swizzle
 };
 
-/// What the hardware asks of it. The driver checks that too, but not on a machine without one.
+/// What the hardware asks of it. The driver checks that too, but not on a machine without one. What neither checks: a box that starts at a
+/// column that is not a multiple of 16 bytes is an illegal instruction (seen on an H200).
 constexpr status check_boxed(char const* argument, boxed_matrix const& m) {
   if (m.rows < 1 || m.rows > (std::int64_t{1} << 31)) return {errc::out_of_range, argument, "rows", m.rows, std::int64_t{1} << 31};
   if (m.cols < 1 || m.cols > (std::int64_t{1} << 31)) return {errc::out_of_range, argument, "cols", m.cols, std::int64_t{1} << 31};
@@ -33,23 +34,30 @@ constexpr status check_boxed(char const* argument, boxed_matrix const& m) {
   return {};
 }
 
+namespace detail {
+/// From the driver by name, so that nobody has to link with it.
+inline decltype(&cuTensorMapEncodeTiled) tensor_map_encoder() {
+  void* symbol = nullptr;
+  cudaDriverEntryPointQueryResult found{};
+  bool const has = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &symbol, 12000, cudaEnableDefault, &found) == cudaSuccess &&
+                   found == cudaDriverEntryPointSuccess;
+  return has ? reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(symbol) : nullptr;
+}
+}  // namespace detail
+
 /// Fills `map`. Without a driver, or with one that knows no tensor maps: null_argument "cuTensorMapEncodeTiled".
 inline status make_tensor_map(char const* argument, boxed_matrix const& m, CUtensorMap& map) {
   if (status const s = check_boxed(argument, m); !s) return s;
   if (m.data == nullptr) return {errc::null_argument, argument, "data"};
   if (reinterpret_cast<std::uintptr_t>(m.data) % 16 != 0)
     return {errc::misaligned, argument, "data", static_cast<long long>(reinterpret_cast<std::uintptr_t>(m.data) % 16), 16};
-  using encoder = decltype(&cuTensorMapEncodeTiled);
-  void* symbol = nullptr;
-  cudaDriverEntryPointQueryResult found{};
-  if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &symbol, 12000, cudaEnableDefault, &found) != cudaSuccess ||
-      found != cudaDriverEntryPointSuccess || symbol == nullptr)
-    return {errc::null_argument, "cuTensorMapEncodeTiled"};
+  static auto const encode = detail::tensor_map_encoder();  // the driver's own, the same for every caller
+  if (encode == nullptr) return {errc::null_argument, "cuTensorMapEncodeTiled"};
   cuuint64_t const sizes[2] = {static_cast<cuuint64_t>(m.cols), static_cast<cuuint64_t>(m.rows)};
   cuuint64_t const strides[1] = {static_cast<cuuint64_t>(m.stride)};
   cuuint32_t const box[2] = {static_cast<cuuint32_t>(m.box_cols), static_cast<cuuint32_t>(m.box_rows)};
   cuuint32_t const steps[2] = {1, 1};
-  CUresult const r = reinterpret_cast<encoder>(symbol)(
+  CUresult const r = encode(
       &map, m.element_bytes == 4 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT32 : CU_TENSOR_MAP_DATA_TYPE_UINT8, 2, const_cast<void*>(m.data), sizes,
       strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, m.swizzled ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_NONE,
       CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);

@@ -37,14 +37,21 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
   constexpr activation_format format = L::policy.activations;
   bool const routes = given != given_choice::ids_and_weights;
   constexpr bool own_rows = has_own_rows<B, L>;
-  if (routes || (!is_quantized(format) && !own_rows) || c.zero_experts > 0 || c.shared_gated)
+  constexpr bool router_reads_x = reads_rows_of<B, X>;
+  if ((routes && !router_reads_x) || (!is_quantized(format) && !own_rows) || c.zero_experts > 0 || c.shared_gated)
     if (status const s = widen<X>(ctx, x, p.wide_x, p.wide); !s) return s;
-  if (routes)
-    if (status const s = route_rows<L>(ctx, p.wide, weights, p.logits, given == given_choice::ids, p.choice); !s) return s;
+  if (routes) {
+    std::conditional_t<router_reads_x, matrix_view<X const>, f32_rows> rows;
+    if constexpr (router_reads_x)
+      rows = x;
+    else
+      rows = p.wide;
+    if (status const s = route_rows<L>(ctx, rows, weights, p.logits, given == given_choice::ids, p.choice); !s) return s;
+  }
   if (status const s = ctx.launch(1, build_dispatch_map{p.choice.ids, p.map, valid_tokens}); !s) return s;
   if constexpr (own_rows) {
-    if (status const s = ctx.template gather<format>(x, p.map.row_to_slot, c.top_k, p.routed_x.rows); !s) return s;
-    if constexpr (c.shared_inter > 0) return ctx.template gather<format>(x, nullptr, 1, p.shared_x.rows);
+    if (status const s = ctx.template gather<format>(x, p.map, p.routed_x.rows); !s) return s;
+    if constexpr (c.shared_inter > 0) return ctx.template gather<format>(x, dispatch_map{}, p.shared_x.rows);
     return {};
   } else {
     status s;
@@ -83,7 +90,7 @@ status up(B const& ctx, typename forward_plan<L, B>::input const& x, Prepared co
 
 template <class L, backend B, class Prepared>
 status down(B const& ctx, typename forward_plan<L, B>::buffers const& b, Prepared const& w, std::int32_t const* offsets,
-            matrix_view<float> out) {
+            matrix_view<partial_t<L, B>> out) {
   return ctx.grouped_gemm(gemm_input{b.hidden}, w, offsets, out);
 }
 
@@ -99,7 +106,8 @@ activation_rule<L::config.act, terms_of<L>> routed_rule(prepared_weights<B, L> c
 
 /// What the model's combine adds to the weighted sum.
 template <class L, class Y, backend B>
-combine_extras<Y> combine_extras_of(prepared_weights<B, L> const& w, forward_plan<L, B> const& p, forward_extras<Y> const& extras) {
+combine_extras<Y, partial_t<L, B>> combine_extras_of(prepared_weights<B, L> const& w, forward_plan<L, B> const& p,
+                                                     forward_extras<Y> const& extras) {
   constexpr moe_config c = L::config;
   return {.shared = p.shared_out,
           .residual = extras.residual,
@@ -161,8 +169,8 @@ status forward(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& wei
           !s)
         return s;
   }
-  return ctx.launch(tokens,
-                    combine_row<Y>{p.partials, p.map, p.choice.ids, p.choice.weights, detail::combine_extras_of<L>(weights, p, extras), y});
+  return ctx.launch(tokens, combine_row<Y, detail::partial_t<L, B>>{p.partials, p.map, p.choice.ids, p.choice.weights,
+                                                                    detail::combine_extras_of<L>(weights, p, extras), y});
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI

@@ -72,8 +72,8 @@ status widen(B const& ctx, matrix_view<X const> x, float* buffer, f32_rows& rows
   }
 }
 
-template <class L, backend B>
-status route_rows(B const& ctx, f32_rows x, prepared_weights<B, L> const& weights, float* logits, bool ids_are_given, topk_choice out) {
+template <class L, backend B, class Rows>
+status route_rows(B const& ctx, Rows const& x, prepared_weights<B, L> const& weights, float* logits, bool ids_are_given, topk_choice out) {
   matrix_view<float> const z(logits, x.rows, L::config.choices());
   if (status const s = ctx.grouped_gemm(gemm_input{x}, weights.router, nullptr, z); !s) return s;
   router_biases const biases(weights.bias, weights.logit_bias);
@@ -105,9 +105,13 @@ status route(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& weigh
     return s;
   arena a(scratch);
   float* const logits = a.take<float>(x.rows * L::config.choices());
-  f32_rows rows;
-  if (status const s = detail::widen<element>(ctx, x, a.take<float>(x.rows * L::config.hidden), rows); !s) return s;
-  return detail::route_rows<L>(ctx, rows, weights, logits, false, out);
+  if constexpr (reads_rows_of<B, element>) {
+    return detail::route_rows<L>(ctx, matrix_view<element const>(x), weights, logits, false, out);
+  } else {
+    f32_rows rows;
+    if (status const s = detail::widen<element>(ctx, x, a.take<float>(x.rows * L::config.hidden), rows); !s) return s;
+    return detail::route_rows<L>(ctx, rows, weights, logits, false, out);
+  }
 }
 
 /// Fills every entry of `map` from choice.ids. An id outside [0, map.experts) means that the slot has no row, and so does a token from
@@ -224,7 +228,8 @@ status activation(B const& ctx, matrix_view<float const> gate, matrix_view<float
 }
 
 /// y[t] = Σ_k choice.weights[t, k] · partials[slot_to_row[t, k]] and what `extras` adds (semantics/combine.hpp: the shared expert, the
-/// residual, and the rules of some families), in fp32, rounded once to y's type. partials [T·K, H] of f32, bf16 or fp16 in row order. Exact.
+/// residual, and the rules of some families), in fp32, rounded once to y's type. partials [T·K, H] of f32, bf16 or fp16 in row order.
+/// Exact.
 template <backend B, class P, class Y>
 status unpermute(B const& ctx, matrix_view<P> partials, dispatch_map map, topk_choice choice, matrix_view<Y> y,
                  std::type_identity_t<combine_extras<Y, std::remove_const_t<P>>> const& extras = {}) {

@@ -36,12 +36,11 @@ requires(is_quantized(F)) struct gemm_rows<F> {
   using type = quantized_rows<scale_t<F>>;
 };
 
-/// Whether B has expert GEMMs for rows of its own: a type B::rows<activations, weights> that takes memory out of an arena, a member
-/// gather<activations>(x, row_to_slot, top_k, rows) that fills it, and the step up in one piece, up<activations>(rows, gate, up,
-/// expert_offsets, activation rule, hidden rows).
+/// Whether B has expert GEMMs for rows of its own: a type B::rows<L> that takes memory out of an arena, a member gather<activations>(x, map,
+/// rows) that fills it, and the step up in one piece, up<activations>(rows, gate, up, expert_offsets, activation rule, hidden rows).
 template <class B, class L>
 concept has_own_rows = requires {
-  typename B::template rows<L::policy.activations, L::policy.weights>;
+  typename B::template rows<L>;
 };
 
 /// What B's expert GEMMs read.
@@ -49,10 +48,23 @@ template <class L, class B>
 struct expert_rows : gemm_rows<L::policy.activations> {};
 template <class L, class B>
 requires(has_own_rows<B, L>) struct expert_rows<L, B> {
-  using type = typename B::template rows<L::policy.activations, L::policy.weights>;
+  using type = typename B::template rows<L>;
 };
 template <class L, class B>
 using expert_rows_t = typename expert_rows<L, B>::type;
+
+/// What the down GEMM writes: fp32, unless B has a type B::partial<L>.
+template <class L, class B>
+struct partial {
+  using type = float;
+};
+template <class L, class B>
+requires requires { typename B::template partial<L>; }
+struct partial<L, B> {
+  using type = typename B::template partial<L>;
+};
+template <class L, class B>
+using partial_t = typename partial<L, B>::type;
 
 template <activation_format F>
 quantized_rows<scale_t<F>> take_quantized(arena& a, std::int64_t rows, std::int64_t cols) {
@@ -103,7 +115,7 @@ struct forward_plan {
   matrix_view<float> rounded;  // x as the GEMMs read it, where that is not wide_x
   input routed_x, shared_x;    // what the first GEMMs read; where it is not in memory of its own, set by front
   buffers routed, shared;
-  matrix_view<float> partials, shared_out;
+  matrix_view<partial_t<L, B>> partials, shared_out;
   float* shared_gate;  // [T] logits, if the shared expert is gated
 
   static forward_plan take(arena& a, std::int64_t tokens) {
@@ -130,10 +142,10 @@ struct forward_plan {
       p.rounded = {a.take<float>(tokens * c.hidden), tokens, c.hidden};
     }
     p.routed = buffers::take(a, slots, c.inter);
-    p.partials = {a.take<float>(slots * c.hidden), slots, c.hidden};
+    p.partials = {a.take<partial_t<L, B>>(slots * c.hidden), slots, c.hidden};
     if constexpr (c.shared_inter > 0) {
       p.shared = buffers::take(a, tokens, c.shared_inter);
-      p.shared_out = {a.take<float>(tokens * c.hidden), tokens, c.hidden};
+      p.shared_out = {a.take<partial_t<L, B>>(tokens * c.hidden), tokens, c.hidden};
       if constexpr (c.shared_gated) p.shared_gate = a.take<float>(tokens);
     }
     return p;

@@ -25,8 +25,15 @@ MOESAIC_INLINE constexpr float multiply_add(float a, float b, float c) {
 #endif
 }
 
-MOESAIC_INLINE constexpr float row_value(f32_rows const& rows, std::int64_t r, std::int64_t c) { return rows(r, c); }
-MOESAIC_INLINE constexpr float row_scale(f32_rows const&, std::int64_t, std::int64_t) { return 1.0F; }
+/// Rows of f32, bf16 or fp16. Every backend multiplies f32_rows; some read the narrower ones too (pipeline/backend.hpp: reads_rows_of).
+template <class T>
+MOESAIC_INLINE constexpr float row_value(matrix_view<T const> const& rows, std::int64_t r, std::int64_t c) {
+  return to_float(rows(r, c));
+}
+template <class T>
+MOESAIC_INLINE constexpr float row_scale(matrix_view<T const> const&, std::int64_t, std::int64_t) {
+  return 1.0F;
+}
 template <class Scale>
 MOESAIC_INLINE constexpr float row_value(quantized_rows<Scale> const& rows, std::int64_t r, std::int64_t c) {
   return e4m3_to_float(rows.codes[r * rows.cols + c]);

@@ -1,14 +1,47 @@
 // The portable kernels under conformance, on a simulated GPU: see gpu.hpp.
-#include <moesaic/cuda.hpp>
+#include <moesaic/cuda/gemm/portable.hpp>
+#include <moesaic/cuda/launch.hpp>
+#include <moesaic/cuda/tables.hpp>
 #include <string>
 
 namespace stamp {
 inline constexpr char const* name = "cuda portable, simulated";
-struct context_type : moesaic::cuda::on<moesaic::tune::sm80> {
-  explicit context_type(int sms) : moesaic::cuda::on<moesaic::tune::sm80>(nullptr) { multiprocessors = sms; }
+// cuda::on<tune::sm80> but for the stages that have kernels of their own, which cuda_stages simulates.
+struct context_type {
+  template <moesaic::weight_format F>
+  using prepared_matrices = moesaic::weight_matrices<F>;
+  template <moesaic::weight_format F>
+  std::size_t prepared_bytes(moesaic::weight_matrices<F> const& w) const {
+    return moesaic::cuda::table_bytes(w);
+  }
+  template <moesaic::weight_format F>
+  moesaic::status prepare(moesaic::weight_matrices<F> const& from, moesaic::memory to_memory, moesaic::weight_matrices<F>& to) const {
+    to = from;
+    return moesaic::cuda::copy_tables(nullptr, to, to_memory.data);
+  }
+
+  template <class X>
+  static constexpr bool reads_rows_of = true;
+
+  int multiprocessors;
+
+  template <class F>
+  moesaic::status launch(std::int64_t n, F const& f) const {
+    return moesaic::cuda::start_any(nullptr, n, f);
+  }
+  template <class Rows, moesaic::weight_format F>
+  moesaic::status grouped_gemm(moesaic::gemm_input<Rows> const& a, moesaic::weight_matrices<F> const& w, std::int32_t const* expert_offsets,
+                               moesaic::matrix_view<float> out) const {
+    return moesaic::cuda::launch_portable_gemm(nullptr, multiprocessors, moesaic::cuda::gemm_arguments<Rows, F>{a, w, expert_offsets, out});
+  }
 };
-inline constexpr int settings[] = {3, 1000};  // multiprocessors: each block walks many tiles, or one
-inline context_type context(int multiprocessors) { return context_type(multiprocessors); }
+// Multiprocessors: each block walks many tiles, or one.
+#if SIMULATED_PART == 1
+inline constexpr int settings[] = {3, 1000};
+#else
+inline constexpr int settings[] = {3};
+#endif
+inline context_type context(int multiprocessors) { return {multiprocessors}; }
 inline std::string describe(int multiprocessors) { return std::to_string(multiprocessors) + " multiprocessors"; }
 inline void finish() {}
 }  // namespace stamp

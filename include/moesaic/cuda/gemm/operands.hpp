@@ -94,6 +94,40 @@ struct row_operand<f32_rows> {
   }
 };
 
+template <>
+struct row_operand<matrix_view<bf16 const>> {
+  using element = bf16;
+  static constexpr int terms = 1;
+  static __device__ element const* row(matrix_view<bf16 const> const& rows, std::int64_t r) { return rows.row(r); }
+  static __device__ bool split(eight<bf16> const& v, bf16_eight (&term)[terms]) {
+    term[0] = {v.word[0], v.word[1], v.word[2], v.word[3]};
+    return false;
+  }
+};
+
+/// fp16 has 11 bits: two terms.
+template <>
+struct row_operand<matrix_view<fp16 const>> {
+  using element = fp16;
+  static constexpr int terms = 2;
+  static __device__ element const* row(matrix_view<fp16 const> const& rows, std::int64_t r) { return rows.row(r); }
+  static __device__ bool split(eight<fp16> const& v, bf16_eight (&term)[terms]) {
+    bool more = false;
+    more |= split_word(v.word[0], term[0].x, term[1].x);
+    more |= split_word(v.word[1], term[0].y, term[1].y);
+    more |= split_word(v.word[2], term[0].z, term[1].z);
+    more |= split_word(v.word[3], term[0].w, term[1].w);
+    return more;
+  }
+
+ private:
+  static __device__ bool split_word(std::uint32_t pair, std::uint32_t& first, std::uint32_t& second) {
+    std::uint32_t third;
+    return split_pair(to_float(fp16{static_cast<std::uint16_t>(pair)}), to_float(fp16{static_cast<std::uint16_t>(pair >> 16)}), first,
+                      second, third);
+  }
+};
+
 template <class Scale>
 struct row_operand<quantized_rows<Scale>> {
   using element = std::uint8_t;

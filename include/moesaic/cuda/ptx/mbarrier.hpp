@@ -22,16 +22,6 @@ __device__ inline void mbarrier_arrive(std::uint64_t* bar) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(bar)) : "memory");
 }
 
-/// Arrives at the barrier at the same place in the shared memory of CTA `rank` of this cluster. Not `.release.cluster`: that makes ptxas
-/// flush everything to the whole GPU first (a fence each time, half the speed), and what is released here has only been read.
-__device__ inline void mbarrier_arrive_at(std::uint64_t* bar, std::uint32_t rank) {
-  asm volatile(
-      "{ .reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1; mbarrier.arrive.shared::cluster.b64 _, [remote]; }" ::"r"(
-          shared_address(bar)),
-      "r"(rank)
-      : "memory");
-}
-
 /// Arrives, and announces bytes that copies will bring.
 __device__ inline void mbarrier_arrive_expect(std::uint64_t* bar, std::uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(bar)), "r"(bytes) : "memory");

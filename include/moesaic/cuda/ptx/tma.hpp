@@ -36,14 +36,4 @@ __device__ inline void tma_load(void* to, CUtensorMap const* map, std::int32_t c
       : "memory");
 }
 
-/// The same box to the same place in every CTA of `mask`, counted at each one's own barrier.
-__device__ inline void tma_load_multicast(void* to, CUtensorMap const* map, std::int32_t column, std::int32_t row, std::uint64_t* bar,
-                                          std::uint16_t mask, std::uint64_t policy) {
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster.L2::cache_hint [%0], [%1, {%2, "
-      "%3}], [%4], %5, %6;" ::"r"(shared_address(to)),
-      "l"(map), "r"(column), "r"(row), "r"(shared_address(bar)), "h"(mask), "l"(policy)
-      : "memory");
-}
-
 }  // namespace moesaic::inline MOESAIC_ABI::cuda::ptx

@@ -22,11 +22,6 @@ __device__ inline void named_barrier(int id, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
-/// All threads of the cluster's CTAs meet; what they wrote to shared memory is visible to all.
-__device__ inline void cluster_barrier() {
-  asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::: "memory");
-}
-
 /// Waits until the grids that this one depends on are over and their writes are visible. Without a dependency: nothing.
 __device__ inline void wait_for_dependency() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 /// Lets the next grid of the stream start.

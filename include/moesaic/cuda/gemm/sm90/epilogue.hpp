@@ -1,24 +1,23 @@
 // What becomes of a tile's sums: stored as they are, or taken through the activation and quantised.
 #pragma once
 
-#include <cuda_bf16.h>
-
 #include <cstdint>
 
-#include <moesaic/cuda/ptx/stmatrix.hpp>
+#include <moesaic/cuda/ptx/convert.hpp>
+#include <moesaic/cuda/ptx/matrix_access.hpp>
 #include <moesaic/cuda/ptx/warpgroup.hpp>
+#include <moesaic/cuda/quantize.hpp>
 #include <moesaic/num/bf16.hpp>
 #include <moesaic/semantics/activation.hpp>
 #include <moesaic/semantics/handoff.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
-/// Where a warp's 16 rows of a tile lie: the first is row `row` of the output, `rows_left` of them exist, `column` is the tile's first,
-/// `columns_left` of them exist.
+/// Where a warp's 16 rows of a tile lie: the first is row `row` of the output, `rows_left` of them exist, `column` is the tile's first.
 struct warp_place {
   std::int64_t row;
   int rows_left;
-  int column, columns_left;
+  int column;
   int lane;
 
   __device__ int fragment_row() const { return lane / 4; }         // and 8 below it
@@ -39,13 +38,6 @@ struct column_place {
   __device__ static void meet() { ptx::named_barrier(1, threads()); }
 };
 
-/// Two floats as two bf16, the first in the low half.
-__device__ inline std::uint32_t pack_bf16(float low, float high) {
-  std::uint32_t r;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
-  return r;
-}
-
 /// out [M, n] of fp32, row-major.
 struct store_f32 {
   static constexpr int matrices = 1;
@@ -63,7 +55,7 @@ struct store_f32 {
         for (int p = 0; p < Pieces; ++p)
 #pragma unroll
           for (int j = 0; j < Half / 4; ++j)
-            if (p * Half * 2 + j * 8 < at.columns_left) *reinterpret_cast<float2*>(to + p * Half * 2 + j * 8) = {sum[p][4 * j + 2 * half], sum[p][4 * j + 2 * half + 1]};
+            *reinterpret_cast<float2*>(to + p * Half * 2 + j * 8) = {sum[p][4 * j + 2 * half], sum[p][4 * j + 2 * half + 1]};
       }
     }
   }
@@ -86,7 +78,7 @@ struct store_bf16 {
 
   template <int Pieces, int Half>
   __device__ void rows(float const (&sum)[Pieces][Half], char* staging, warp_place const& at) const {
-    constexpr int width = Half * 2, slab = width % 64 == 0 ? 64 : 32, chunks = slab / 8;  // 16 bytes each
+    constexpr int width = Half * 2, slab = 64, chunks = slab / 8;  // 16 bytes each
     int const lane = at.lane;
     int const matrix_row = lane % 8 + lane / 8 % 2 * 8;
 #pragma unroll
@@ -97,16 +89,16 @@ struct store_bf16 {
         for (int j = 0; j < chunks; j += 2) {
           int const i = (first / 8 + j) * 4;
           int const chunk = (j + lane / 16) ^ (matrix_row % chunks);
-          ptx::stmatrix_x4(staging + matrix_row * slab * 2 + chunk * 16, pack_bf16(sum[p][i], sum[p][i + 1]),
-                           pack_bf16(sum[p][i + 2], sum[p][i + 3]), pack_bf16(sum[p][i + 4], sum[p][i + 5]),
-                           pack_bf16(sum[p][i + 6], sum[p][i + 7]));
+          ptx::stmatrix_x4(staging + matrix_row * slab * 2 + chunk * 16, ptx::narrow_pair<bf16>(sum[p][i], sum[p][i + 1]),
+                           ptx::narrow_pair<bf16>(sum[p][i + 2], sum[p][i + 3]), ptx::narrow_pair<bf16>(sum[p][i + 4], sum[p][i + 5]),
+                           ptx::narrow_pair<bf16>(sum[p][i + 6], sum[p][i + 7]));
         }
         __syncwarp();
         bf16* const to = out + at.row * stride + at.column + p * width + first;
 #pragma unroll
         for (int r = lane / chunks; r < 16; r += 32 / chunks) {
           int const chunk = lane % chunks;
-          if (r < at.rows_left && p * width + first < at.columns_left)
+          if (r < at.rows_left)
             *reinterpret_cast<uint4*>(to + r * stride + chunk * 8) =
                 *reinterpret_cast<uint4 const*>(staging + r * slab * 2 + (chunk ^ (r % chunks)) * 16);
         }
@@ -121,7 +113,7 @@ struct store_bf16 {
 #pragma unroll
     for (int j = 0; j < Half / 4; ++j)
       ptx::stmatrix_x2_transposed(staging + (8 * j + at.lane % 8) * pitch + (at.warp * 16 + at.lane / 8 % 2 * 8) * 2,
-                                  pack_bf16(sum[0][4 * j], sum[0][4 * j + 1]), pack_bf16(sum[0][4 * j + 2], sum[0][4 * j + 3]));
+                                  ptx::narrow_pair<bf16>(sum[0][4 * j], sum[0][4 * j + 1]), ptx::narrow_pair<bf16>(sum[0][4 * j + 2], sum[0][4 * j + 3]));
     at.meet();
 #pragma unroll
     for (int i = at.thread(); i < tokens * 16; i += at.threads())
@@ -131,20 +123,27 @@ struct store_bf16 {
   }
 };
 
-/// Two fp32 values as E4M3 codes, the first in the low byte: to_e4m3's bits.
-__device__ inline std::uint16_t pack_e4m3(float low, float high) {
-  std::uint16_t r;
-  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(r) : "f"(high), "f"(low));
-  return r;
-}
-
 /// The activation of 128 gate and 128 up columns, quantised under one scale: hidden rows as the second GEMM reads them. The bits of
-/// activate_quantize_rows.
-template <class Scale, activation_fn A, class Terms>
+/// activate_quantize_rows, unless `Fast`: SwiGLU then takes the hardware's exp2 and reciprocal, within 2^-20 of the exact sigmoid, which
+/// moves about one E4M3 code in 10^5 to its neighbour.
+template <class Scale, activation_fn A, class Terms, bool Fast>
 struct activate_quantize {
   static constexpr int matrices = 2;
   quantized_rows<Scale> out;
   activation_rule<A, Terms> rule;
+
+  using row_rule = typename activation_rule<A, Terms>::row_rule;
+
+  /// The hidden value of one gate and one up sum in column c.
+  __device__ static float hidden_value(row_rule const& of_row, float gate, float up, int c) {
+    if constexpr (Fast && A == activation_fn::swiglu) {
+      float const with_terms = of_row.terms.gate(gate, c), up_with_terms = of_row.terms.up(up, c), limit = of_row.limit;
+      float const g = with_terms > limit ? limit : with_terms, below = up_with_terms > limit ? limit : up_with_terms;
+      return __fdividef(g, 1.0F + __expf(-g)) * (below < -limit ? -limit : below);
+    } else {
+      return of_row(&gate, &up, 0, c);
+    }
+  }
 
   template <int Half>
   __device__ void rows(float const (&sum)[2][Half], char* staging, warp_place const& at) const {
@@ -155,24 +154,25 @@ struct activate_quantize {
     for (int half = 0; half < 2; ++half) {
       int const r = at.fragment_row() + 8 * half;
       bool const exists = r < at.rows_left;
-      auto const value = rule.of_row(exists ? at.row + r : at.row, out.cols);
+      row_rule const of_row = rule.of_row(exists ? at.row + r : at.row, out.cols);
       float hidden[Half / 2];
       std::uint32_t amax = 0;
 #pragma unroll
       for (int j = 0; j < Half / 4; ++j)
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-          hidden[2 * j + i] = value(sum[0], sum[1], 4 * j + 2 * half + i, at.column + 8 * j + at.fragment_column() + i);
+          int const at_sum = 4 * j + 2 * half + i;
+          hidden[2 * j + i] = hidden_value(of_row, sum[0][at_sum], sum[1][at_sum], at.column + 8 * j + at.fragment_column() + i);
           amax = max(amax, abs_bits(hidden[2 * j + i]));
         }
       amax = max(amax, __shfl_xor_sync(0xffffffffU, amax, 1));
       amax = max(amax, __shfl_xor_sync(0xffffffffU, amax, 2));
       Scale const scale = scale_for<Scale>(from_bits(amax));
-      float const divisor = scale_to_float(scale);
+      cuda::detail::quotient_of<float, Scale> const quotient(scale);
 #pragma unroll
       for (int j = 0; j < Half / 4; ++j)
         *reinterpret_cast<std::uint16_t*>(staging + r * pitch + 8 * j + at.fragment_column()) =
-            pack_e4m3(detail::quotient(hidden[2 * j], divisor), detail::quotient(hidden[2 * j + 1], divisor));
+            ptx::e4m3_pair(quotient(hidden[2 * j]), quotient(hidden[2 * j + 1]));
       if (exists && lane % 4 == 0) out.scale(block, at.row + r) = scale;
     }
     __syncwarp();
@@ -195,12 +195,12 @@ struct activate_quantize {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         int const r = 8 * j + at.fragment_row() + i;
-        auto const value = rule.of_row(r < at.rows_left ? at.row + r : at.row, out.cols);
+        row_rule const of_row = rule.of_row(r < at.rows_left ? at.row + r : at.row, out.cols);
         std::uint32_t amax = 0;
 #pragma unroll
         for (int n = 0; n < 2; ++n) {
           int const at_sum = 4 * j + 2 * n + i;
-          hidden[at_sum] = value(sum[0], sum[1], at_sum, at.column + at.fragment_column() + 8 * n);
+          hidden[at_sum] = hidden_value(of_row, sum[0][at_sum], sum[1][at_sum], at.column + at.fragment_column() + 8 * n);
           amax = max(amax, abs_bits(hidden[at_sum]));
         }
 #pragma unroll
@@ -217,9 +217,8 @@ struct activate_quantize {
 #pragma unroll
         for (int w = 0; w < warps; ++w) amax = max(amax, amax_of[w * tokens + r]);
         Scale const scale = scale_for<Scale>(from_bits(amax));
-        float const divisor = scale_to_float(scale);
-        std::uint16_t const codes =
-            pack_e4m3(detail::quotient(hidden[4 * j + i], divisor), detail::quotient(hidden[4 * j + 2 + i], divisor));
+        cuda::detail::quotient_of<float, Scale> const quotient(scale);
+        std::uint32_t const codes = ptx::e4m3_pair(quotient(hidden[4 * j + i]), quotient(hidden[4 * j + 2 + i]));
         staging[r * pitch + at.fragment_column()] = static_cast<char>(codes & 0xff);
         staging[r * pitch + at.fragment_column() + 8] = static_cast<char>(codes >> 8);
         if (at.warp == 0 && at.lane < 4 && r < at.rows_left) out.scale(at.column / scale_block, at.row + r) = scale;

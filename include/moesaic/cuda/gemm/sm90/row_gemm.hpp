@@ -16,7 +16,7 @@
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
 /// out rows [offsets[e], offsets[e+1]) = the same rows of x · W_eᵀ for every expert. With an epilogue of two matrices each tile takes 128
-/// columns of both.
+/// columns of both. n_tiles · (columns of a tile) = n.
 template <class Epilogue>
 struct gemm_arguments {
   row_operand x;
@@ -29,22 +29,20 @@ struct gemm_arguments {
 
 namespace detail {
 
-/// Scales of one K block: of a thread's two rows and of each piece's weights, twice where a piece crosses from one block of 128 weight rows
-/// into the next.
+/// Scales of one K block: of a thread's two rows and of each piece's weights.
 template <class Tile>
 struct scales_of_block {
-  static constexpr bool crosses = Tile::columns % scale_block != 0 && scale_block % Tile::width != 0;
   float row[2];
-  float piece[Tile::pieces][crosses ? 2 : 1];
+  float piece[Tile::pieces];
 };
 
 template <class Tile, class Epilogue>
 struct row_gemm {
-  static constexpr int pieces = Tile::pieces, half = Tile::width / 2, stages = Tile::stages;
-  static constexpr int tile_columns = Epilogue::matrices == 2 ? scale_block : Tile::columns;  // of the output
-  static constexpr int strip = 8;                                                             // tile rows, see place_of
+  static constexpr int pieces = Tile::pieces, half = scale_block / 2, stages = Tile::stages;
+  static constexpr bool two = Epilogue::matrices == 2;
+  static constexpr int tile_columns = two ? scale_block : Tile::columns;  // of the output
   using scales = scales_of_block<Tile>;
-  static_assert(Epilogue::matrices == 1 || (pieces == 2 && Tile::width == scale_block));
+  static_assert(!two || pieces == 2);
 
   gemm_arguments<Epilogue> const& p;
   char* shared;
@@ -52,22 +50,19 @@ struct row_gemm {
   std::uint64_t* empty;
   std::int32_t const* starts;
   std::int32_t const* offsets;
-  int rank;  // in the cluster
 
   struct tile {
-    int expert, row_in_expert, n;
-    std::int64_t row;
-    int rows_left;
+    int expert, n, row, rows_left;
   };
 
   __device__ tile_walk walk() const {
-    return {starts, p.experts, static_cast<int>(blockIdx.x) / Tile::cluster, static_cast<int>(gridDim.x) / Tile::cluster};
+    return {starts, p.experts, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x)};
   }
   __device__ tile at(tile_walk const& w) const {
     int const first = offsets[w.expert], count = offsets[w.expert + 1] - first;
-    tile_place const place = place_of(w.local(), (count + Tile::rows - 1) / Tile::rows, p.n_tiles / Tile::cluster, strip);
+    tile_place const place = place_of(w.local(), (count + Tile::rows - 1) / Tile::rows, p.n_tiles, Tile::strip);
     int const m0 = place.m * Tile::rows;
-    return {w.expert, m0, place.n * Tile::cluster + rank, std::int64_t{first} + m0, count - m0};
+    return {w.expert, place.n, first + m0, count - m0};
   }
 
   __device__ void produce() const {
@@ -84,26 +79,13 @@ struct row_gemm {
         std::uint64_t* const bar = full + pipe.stage;
         ptx::mbarrier_arrive_expect(bar, Tile::stage_bytes + Tile::a_scale_bytes);
         int const k0 = kb * scale_block;
-        int const row = static_cast<int>(t.row);
-        if constexpr (Tile::cluster == 1) {
-          ptx::tma_load(shared + Tile::a_at(pipe.stage), &p.x.codes, k0, row, bar, keep);
-        } else {  // each CTA brings its part of the common rows to all
-          constexpr int part = Tile::rows / Tile::cluster;
-          ptx::tma_load_multicast(shared + Tile::a_at(pipe.stage) + rank * part * scale_block, &p.x.codes, k0, row + rank * part, bar,
-                                  (1U << Tile::cluster) - 1U, keep);
-        }
-        ptx::tma_load(shared + Tile::a_scales_at(pipe.stage), &p.x.scales, row / scale_slack * scale_slack, kb, bar, keep);
+        ptx::tma_load(shared + Tile::a_at(pipe.stage), &p.x.codes, k0, t.row, bar, keep);
+        ptx::tma_load(shared + Tile::a_scales_at(pipe.stage), &p.x.scales, t.row / scale_slack * scale_slack, kb, bar, keep);
 #pragma unroll
-        for (int i = 0; i < pieces; ++i) {
-          constexpr bool two = Epilogue::matrices == 2;
-          weight_operand const& w_i = p.w[two ? i : 0];
-          int const n = two ? n0 : n0 + i * Tile::width;
-          ptx::tma_load(shared + Tile::piece_at(pipe.stage, i), map[two ? i : 0], k0, w_i.row(t.expert, n), bar, keep);
-        }
+        for (int i = 0; i < pieces; ++i)
+          ptx::tma_load(shared + Tile::piece_at(pipe.stage, i), map[two ? i : 0], k0,
+                        p.w[two ? i : 0].row(t.expert, two ? n0 : n0 + i * scale_block), bar, keep);
       }
-    }
-    if constexpr (Tile::cluster > 1) {  // the last arrivals of the other CTAs must find this one alive
-      for (int s = 0; s < stages; ++s, pipe.next(stages)) ptx::mbarrier_wait(empty + pipe.stage, pipe.parity ^ 1U);
     }
   }
 
@@ -116,21 +98,25 @@ struct row_gemm {
     b = __shfl_sync(0xffffffffU, b, 0);
 #pragma unroll
     for (int k = 0; k < 4; ++k)
-      ptx::wgmma_e4m3<Tile::width>::issue(sum, high | (a + 2U * static_cast<unsigned>(k)), high | (b + 2 * static_cast<unsigned>(k)), k);
+      ptx::wgmma_e4m3<scale_block>::issue(sum, high | (a + 2U * static_cast<unsigned>(k)), high | (b + 2U * static_cast<unsigned>(k)), k);
+    ptx::wgmma_commit();
+  }
+
+  __device__ static void multiply(float (&sum)[half], std::uint32_t const (&a)[4][4], std::uint32_t b) {
+    constexpr std::uint64_t high = std::uint64_t{0x40000040U} << 32;
+    ptx::wgmma_touch(sum);
+    ptx::wgmma_fence();
+    b = __shfl_sync(0xffffffffU, b, 0);
+#pragma unroll
+    for (int k = 0; k < 4; ++k) ptx::wgmma_e4m3_register_a(sum, a[k], high | (b + 2U * static_cast<unsigned>(k)), k);
     ptx::wgmma_commit();
   }
 
   /// total += sum · scales, one fma each.
-  __device__ static void promote(float (&total)[half], float (&sum)[half], scales const& s, int piece, int crossing) {
-    float const first[2] = {s.row[0] * s.piece[piece][0], s.row[1] * s.piece[piece][0]};
-    if constexpr (!scales::crosses) {
+  __device__ static void promote(float (&total)[half], float (&sum)[half], scales const& s, int piece) {
+    float const of_row[2] = {s.row[0] * s.piece[piece], s.row[1] * s.piece[piece]};
 #pragma unroll
-      for (int i = 0; i < half; ++i) total[i] = __fmaf_rn(sum[i], first[i / 2 % 2], total[i]);
-    } else {
-      float const second[2] = {s.row[0] * s.piece[piece][1], s.row[1] * s.piece[piece][1]};
-#pragma unroll
-      for (int i = 0; i < half; ++i) total[i] = __fmaf_rn(sum[i], i / 4 * 8 < crossing ? first[i / 2 % 2] : second[i / 2 % 2], total[i]);
-    }
+    for (int i = 0; i < half; ++i) total[i] = __fmaf_rn(sum[i], of_row[i / 2 % 2], total[i]);
   }
 
   __device__ void multiply_all() const {
@@ -141,43 +127,35 @@ struct row_gemm {
     constexpr std::uint32_t stage_step = Tile::stage_bytes >> 4, piece_step = Tile::piece_bytes >> 4;
     float const* const row_scale = reinterpret_cast<float const*>(shared + Tile::a_scales_at(0)) + warp * 16 + lane / 4;
 
+    std::uint32_t const fragment = ptx::shared_address(shared + Tile::a_at(0)) + static_cast<std::uint32_t>(warp * 16 + lane % 16) * 128U;
+    [[maybe_unused]] std::uint32_t rows_of_block[4][4];
+
     pipeline_place pipe;
     for (tile_walk w = walk(); w.here(); w.next()) {
       tile const t = at(w);
       int const n0 = t.n * tile_columns;
       float const* weight_scale[pieces];
-      int crossing[pieces];
 #pragma unroll
-      for (int i = 0; i < pieces; ++i) {
-        constexpr bool two = Epilogue::matrices == 2;
-        int const n = two ? n0 : n0 + i * Tile::width;
-        int const last = (p.w[0].n - 1) / scale_block, block = n / scale_block < last ? n / scale_block : last;
-        weight_scale[i] = p.w[two ? i : 0].scales[t.expert] + block * p.k_blocks;
-        crossing[i] = block == last ? Tile::width : scale_block - n % scale_block;
-      }
-      auto const wait = [&] { ptx::mbarrier_wait(full + pipe.stage, pipe.parity); };
+      for (int i = 0; i < pieces; ++i)
+        weight_scale[i] = p.w[two ? i : 0].scales[t.expert] + (n0 / scale_block + (two ? 0 : i)) * p.k_blocks;
       auto const load_scales = [&](int kb) {
         scales s;
         float const* const of_row = row_scale + pipe.stage * (Tile::a_scale_pitch / 4) + t.row % scale_slack;
         s.row[0] = of_row[0];
         s.row[1] = of_row[8];
 #pragma unroll
-        for (int i = 0; i < pieces; ++i) {
-          s.piece[i][0] = __ldg(weight_scale[i] + kb);
-          if constexpr (scales::crosses) s.piece[i][1] = __ldg(weight_scale[i] + kb + (crossing[i] < Tile::width ? p.k_blocks : 0));
-        }
+        for (int i = 0; i < pieces; ++i) s.piece[i] = __ldg(weight_scale[i] + kb);
         return s;
       };
       auto const release = [&](int stage) {
-        if constexpr (Tile::cluster == 1) {
-          if (lane == 0) ptx::mbarrier_arrive(empty + stage);
-        } else {
-          if (lane < Tile::cluster) ptx::mbarrier_arrive_at(empty + stage, static_cast<std::uint32_t>(lane));
-        }
+        if (lane == 0) ptx::mbarrier_arrive(empty + stage);
       };
       auto const start = [&](float (&sum)[half], int piece) {
         std::uint32_t const at_stage = static_cast<std::uint32_t>(pipe.stage) * stage_step;
-        multiply(sum, a_low + at_stage, b_low + at_stage + static_cast<std::uint32_t>(piece) * piece_step);
+        if constexpr (Tile::register_rows)
+          multiply(sum, rows_of_block, b_low + at_stage + static_cast<std::uint32_t>(piece) * piece_step);
+        else
+          multiply(sum, a_low + at_stage, b_low + at_stage + static_cast<std::uint32_t>(piece) * piece_step);
       };
 
       float total[pieces][half];
@@ -186,53 +164,28 @@ struct row_gemm {
 #pragma unroll
         for (int j = 0; j < half; ++j) total[i][j] = 0.0F;
 
-      if constexpr (!Tile::rotates) {
-        for (int kb = 0; kb < p.k_blocks; ++kb) {
-          wait();
-          scales const s = load_scales(kb);
+      for (int kb = 0; kb < p.k_blocks; ++kb) {
+        ptx::mbarrier_wait(full + pipe.stage, pipe.parity);
+        scales const s = load_scales(kb);
+        if constexpr (Tile::register_rows)
 #pragma unroll
-          for (int i = 0; i < pieces; ++i) {
-            float sum[half];
-            start(sum, i);
-            ptx::wgmma_wait<0>();
-            ptx::wgmma_touch(sum);
-            if (i + 1 == pieces) release(pipe.stage);
-            promote(total[i], sum, s, i, crossing[i]);
-          }
-          pipe.next(stages);
+          for (int k = 0; k < 4; ++k)
+            ptx::ldmatrix_x4(rows_of_block[k], fragment + static_cast<std::uint32_t>(pipe.stage) * Tile::stage_bytes +
+                                                   ((static_cast<std::uint32_t>(2 * k + lane / 16) ^ (lane % 8)) << 4));
+#pragma unroll
+        for (int i = 0; i < pieces; ++i) {
+          float sum[half];
+          start(sum, i);
+          ptx::wgmma_wait<0>();
+          ptx::wgmma_touch(sum);
+          if constexpr (Tile::register_rows) ptx::wgmma_touch(rows_of_block);
+          if (i + 1 == pieces) release(pipe.stage);
+          promote(total[i], sum, s, i);
         }
-      } else {
-        constexpr int chunks = Tile::blocks_at_once * pieces;
-        float sum[2][half];
-        wait();
-        scales s = load_scales(0);
-        start(sum[0], 0);
-        auto const pass = [&](int kb, auto last) {
-#pragma unroll
-          for (int c = 0; c < chunks; ++c) {
-            int const piece = c % pieces, stage = pipe.stage;
-            scales following = s;
-            bool const ends = decltype(last)::value && c + 1 == chunks;
-            if (piece + 1 == pieces && !ends) {
-              pipe.next(stages);
-              wait();
-              following = load_scales(kb + c / pieces + 1);
-            }
-            ptx::wgmma_wait<0>();
-            ptx::wgmma_touch(sum[c % 2]);
-            if (!ends) start(sum[(c + 1) % 2], (c + 1) % pieces);
-            if (piece + 1 == pieces) release(stage);
-            promote(total[piece], sum[c % 2], s, piece, crossing[piece]);
-            s = following;
-          }
-        };
-        int kb = 0;
-        for (; kb + Tile::blocks_at_once < p.k_blocks; kb += Tile::blocks_at_once) pass(kb, std::false_type{});
-        pass(kb, std::true_type{});
         pipe.next(stages);
       }
 
-      warp_place const place{t.row + warp * 16, t.rows_left - warp * 16, n0, p.w[0].n - n0, lane};
+      warp_place const place{std::int64_t{t.row} + warp * 16, t.rows_left - warp * 16, n0, lane};
       p.epilogue.rows(total, staging, place);
     }
   }
@@ -240,7 +193,7 @@ struct row_gemm {
 
 }  // namespace detail
 
-/// One CTA an SM, Tile::threads threads, Tile::shared_bytes(experts) bytes of dynamic shared memory; clusters of Tile::cluster.
+/// One CTA an SM, Tile::threads threads, Tile::shared_bytes(experts) bytes of dynamic shared memory.
 template <class Tile, class Epilogue>
 __global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel(__grid_constant__ gemm_arguments<Epilogue> const p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -255,26 +208,21 @@ __global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel(__grid_const
     ptx::prefetch_tensor_map(&p.x.scales);
     for (int s = 0; s < Tile::stages; ++s) {
       ptx::mbarrier_init(full + s, 1);
-      ptx::mbarrier_init(empty + s, math_warpgroups * 4 * Tile::cluster);
+      ptx::mbarrier_init(empty + s, math_warpgroups * 4);
     }
     ptx::fence_mbarrier_init();
   }
-  ptx::wait_for_dependency();
-  count_tiles<Tile::threads>(p.expert_offsets, p.experts, p.rows, Tile::rows, p.n_tiles / Tile::cluster, starts, offsets,
+  count_tiles<Tile::threads>(p.expert_offsets, p.experts, p.rows, Tile::rows, p.n_tiles, starts, offsets,
                              reinterpret_cast<std::int32_t*>(shared + Tile::staging_at));
-  int rank = 0;
-  if constexpr (Tile::cluster > 1) {
-    rank = static_cast<int>(blockIdx.x) % Tile::cluster;
-    ptx::cluster_barrier();
-  }
-  detail::row_gemm<Tile, Epilogue> const work{p, shared, full, empty, starts, offsets, rank};
+  ptx::wait_for_dependency();
+  ptx::launch_dependents();
+  detail::row_gemm<Tile, Epilogue> const work{p, shared, full, empty, starts, offsets};
   if (warp < 4) {
     ptx::give_registers<Tile::producer_registers>();
     if (warp == 0 && ptx::elect_one()) work.produce();
   } else {
     ptx::take_registers<Tile::math_registers>();
     work.multiply_all();
-    if (threadIdx.x % 32 == 0 && warp == 4) ptx::launch_dependents();
   }
 #endif
 }

@@ -14,19 +14,18 @@ inline constexpr int shared_memory_limit = 232448;  // bytes a CTA may have on s
 /// TMA wants a box to start at a multiple of 16 bytes, experts start at any row: scales come from up to three rows before.
 inline constexpr int scale_slack = 4;
 
-/// Rows of x are the wgmma's rows: 128 of them (64 a warpgroup) times Width · Pieces weight rows. Between promotions a warpgroup holds the
-/// sums of one piece; with `rotates` it holds two, and one is multiplied while the other is promoted. Cluster CTAs take neighbouring tile
-/// columns and read their common rows of x once.
-template <int Width, int Pieces, bool Rotates, int Stages, int Cluster = 1>
+/// Rows of x are the wgmma's rows: 128 of them, 64 a warpgroup, times Pieces · 128 weight rows. A warpgroup holds the totals of all pieces
+/// and the sums of one. `RegisterRows`: the rows of a K block are read from shared memory once, into registers, and not once a piece.
+template <int Pieces, int Stages, bool RegisterRows>
 struct row_tile {
-  static constexpr int rows = 128, width = Width, pieces = Pieces, stages = Stages, cluster = Cluster;
-  static constexpr bool rotates = Rotates;
-  static constexpr int columns = Width * Pieces;
+  static constexpr int rows = 128, pieces = Pieces, stages = Stages;
+  static constexpr int columns = Pieces * scale_block;
+  static constexpr bool register_rows = RegisterRows;
+  static constexpr int strip = 16 / Pieces;  // tile columns, see place_of
   static constexpr int threads = (1 + math_warpgroups) * threads_per_warpgroup;
-  static constexpr int producer_registers = 40, math_registers = 232;
-  static constexpr int blocks_at_once = rotates && Pieces % 2 == 1 ? 2 : 1;  // K blocks between two visits of the same registers
+  static constexpr int producer_registers = 24, math_registers = 240;
 
-  static constexpr int a_bytes = rows * scale_block, piece_bytes = Width * scale_block;
+  static constexpr int a_bytes = rows * scale_block, piece_bytes = scale_block * scale_block;
   static constexpr int scale_rows = rows + scale_slack, a_scale_bytes = scale_rows * 4, a_scale_pitch = (a_scale_bytes + 127) / 128 * 128;
   static constexpr int stage_bytes = a_bytes + Pieces * piece_bytes;
   static constexpr int staging_bytes_per_warp = 16 * 144;  // 16 rows of 128 bytes, and of 16 more where they are not swizzled
@@ -39,7 +38,6 @@ struct row_tile {
   static constexpr int schedule_at = barriers_at + Stages * 16;
   MOESAIC_HD static constexpr int shared_bytes(int experts) { return schedule_at + 8 * (experts + 1); }
 
-  static_assert(columns % scale_block == 0 || scale_block % Width == 0 || Width % 8 == 0);
   static_assert(producer_registers * 128 + math_registers * 256 <= 65536);
 };
 

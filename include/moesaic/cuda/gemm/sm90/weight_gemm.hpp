@@ -33,24 +33,37 @@ struct weight_gemm {
     return {first + place.m * Tile::rows, count - place.m * Tile::rows, place.n * Tile::columns};
   }
 
+  __device__ void load_weights(int stage, int kb, int e, tile const& t, std::uint64_t policy) const {
+    ptx::mbarrier_arrive_expect(full + stage, Tile::stage_bytes + Tile::a_scale_bytes);
+#pragma unroll
+    for (int i = 0; i < matrices; ++i)
+      ptx::tma_load(shared + Tile::weights_at(stage) + i * Tile::weight_bytes, p.w[i].map(e), kb * scale_block, p.w[i].row(e, t.n0),
+                    full + stage, policy);
+  }
+  __device__ void load_rows(int stage, int kb, tile const& t, std::uint64_t policy) const {
+    ptx::tma_load(shared + Tile::tokens_at(stage), &p.x.codes, kb * scale_block, t.row, full + stage, policy);
+    ptx::tma_load(shared + Tile::a_scales_at(stage), &p.x.scales, t.row / scale_slack * scale_slack, kb, full + stage, policy);
+  }
+
   __device__ void produce() const {
     std::uint64_t const once = ptx::evict_first(), keep = ptx::evict_last();
-    pipeline_place pipe;
-    for (tile_walk w = walk(); w.here(); w.next()) {
+    tile_walk w = walk();
+    int ahead = 0;  // K blocks of the first tile whose weights are under way before the kernel ahead has made the rows
+    if (w.here()) {
       tile const t = at(w);
-      CUtensorMap const* map[matrices];
-#pragma unroll
-      for (int i = 0; i < matrices; ++i) map[i] = p.w[i].map(w.expert);
-      for (int kb = 0; kb < p.k_blocks; ++kb, pipe.next(stages)) {
-        ptx::mbarrier_wait(empty + pipe.stage, pipe.parity ^ 1U);
-        std::uint64_t* const bar = full + pipe.stage;
-        ptx::mbarrier_arrive_expect(bar, Tile::stage_bytes + Tile::a_scale_bytes);
-        int const k0 = kb * scale_block;
-#pragma unroll
-        for (int i = 0; i < matrices; ++i)
-          ptx::tma_load(shared + Tile::weights_at(pipe.stage) + i * Tile::weight_bytes, map[i], k0, p.w[i].row(w.expert, t.n0), bar, once);
-        ptx::tma_load(shared + Tile::tokens_at(pipe.stage), &p.x.codes, k0, t.row, bar, keep);
-        ptx::tma_load(shared + Tile::a_scales_at(pipe.stage), &p.x.scales, t.row / scale_slack * scale_slack, kb, bar, keep);
+      ahead = p.k_blocks < stages ? p.k_blocks : stages;
+      for (int kb = 0; kb < ahead; ++kb) load_weights(kb, kb, w.expert, t, once);
+    }
+    ptx::wait_for_dependency();
+    pipeline_place pipe;
+    for (; w.here(); w.next()) {
+      tile const t = at(w);
+      for (int kb = 0; kb < p.k_blocks; ++kb, --ahead, pipe.next(stages)) {
+        if (ahead <= 0) {
+          ptx::mbarrier_wait(empty + pipe.stage, pipe.parity ^ 1U);
+          load_weights(pipe.stage, kb, w.expert, t, once);
+        }
+        load_rows(pipe.stage, kb, t, keep);
       }
     }
   }
@@ -135,15 +148,15 @@ __global__ void __launch_bounds__(Tile::threads, 1) weight_gemm_kernel(__grid_co
     }
     ptx::fence_mbarrier_init();
   }
-  ptx::wait_for_dependency();
   count_tiles<Tile::threads>(p.expert_offsets, p.experts, p.rows, Tile::rows, p.n_tiles, starts, offsets,
                              reinterpret_cast<std::int32_t*>(shared + Tile::staging_at));
   detail::weight_gemm<Tile, Epilogue> const work{p, shared, full, empty, starts, offsets};
   if (warp == math_warpgroups * 4) {
     if (ptx::elect_one()) work.produce();
   } else {
+    ptx::wait_for_dependency();
+    ptx::launch_dependents();
     work.multiply_all();
-    if (threadIdx.x == 0) ptx::launch_dependents();
   }
 #endif
 }

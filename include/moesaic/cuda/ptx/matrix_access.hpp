@@ -1,4 +1,4 @@
-// Fragments of an accumulator to shared memory (sm_90 and later).
+// Fragments from and to shared memory (sm_90 and later).
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,15 @@
 #include <moesaic/cuda/ptx/mbarrier.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda::ptx {
+
+/// Four 8×8 matrices of 16-bit elements, or of pairs of bytes: lane l's `row` is where row l % 8 of matrix l / 8 lies, 16 bytes; it gets the
+/// pair l % 4 of row l / 4 of each.
+__device__ inline void ldmatrix_x4(std::uint32_t (&to)[4], std::uint32_t row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(row)
+               : "memory");
+}
 
 /// Four 8×8 matrices of 16-bit elements; lane l's `row` is where row l % 8 of matrix l / 8 goes, 16 bytes.
 __device__ inline void stmatrix_x4(void* row, std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) {

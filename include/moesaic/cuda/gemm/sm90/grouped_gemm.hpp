@@ -1,0 +1,60 @@
+// The Hopper grouped GEMM behind one call: operands, tile, launch.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <moesaic/cuda/gemm/sm90/launch.hpp>
+#include <moesaic/tune/cuda_gemm.hpp>
+
+namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
+
+using prefill = row_tile<2, 4, true>;          // 128 rows × 256 columns
+using narrow_prefill = row_tile<1, 6, false>;  // where columns are no multiple of 256
+template <int Tokens, int Matrices>
+using decode = weight_tile<Tokens, Matrices, Matrices == 1 ? (Tokens == 64 ? 8 : 10) : (Tokens == 64 ? 4 : 5)>;
+
+/// What multiply() is told beside its operands.
+struct gemm_shape {
+  std::int32_t const* expert_offsets;  ///< null: one expert, all rows
+  int experts;
+  std::int64_t n, k;
+  bool overlaps;  ///< see launch_persistent
+};
+
+/// Epilogue::matrices weights times x.rows rows of x, into the epilogue. n and k are multiples of 128. At most most_experts experts.
+template <class Epilogue>
+status multiply(cudaStream_t stream, quantized_rows<float> const& x, weight_operand const* const (&w)[Epilogue::matrices],
+                gemm_shape const& shape, Epilogue const& epilogue) {
+  constexpr int most_experts = 1024;  // the schedule lies in shared memory
+  if (x.rows == 0) return {};
+  if (shape.experts > most_experts) return {errc::out_of_range, "weights", "experts", shape.experts, most_experts};
+  gemm_arguments<Epilogue> a{};
+  for (int i = 0; i < Epilogue::matrices; ++i) a.w[i] = *w[i];
+  a.expert_offsets = shape.expert_offsets;
+  a.rows = x.rows;
+  a.experts = shape.experts;
+  a.k_blocks = static_cast<int>(shape.k / scale_block);
+  a.epilogue = epilogue;
+  auto const by_rows = [&]<class Tile>(Tile) {
+    a.n_tiles = static_cast<int>(shape.n / (Epilogue::matrices == 2 ? scale_block : Tile::columns));
+    if (status const s = make_row_operand(x, Tile::rows, Tile::scale_rows, a.x); !s) return s;
+    return launch_row_gemm<Tile>(stream, a, shape.overlaps);
+  };
+  auto const by_weights = [&]<class Tile>(Tile) {
+    a.n_tiles = static_cast<int>(shape.n / Tile::columns);
+    if (status const s = make_row_operand(x, Tile::rows, Tile::scale_rows, a.x); !s) return s;
+    return launch_weight_gemm<Tile>(stream, a, shape.overlaps);
+  };
+  constexpr int matrices = Epilogue::matrices;
+  switch (tune::tile_for(x.rows, shape.experts)) {
+    case tune::hopper_tile::tokens_16: return by_weights(decode<16, matrices>{});
+    case tune::hopper_tile::tokens_32: return by_weights(decode<32, matrices>{});
+    case tune::hopper_tile::tokens_64: return by_weights(decode<64, matrices>{});
+    case tune::hopper_tile::rows_128: break;
+  }
+  if constexpr (matrices == 1)
+    if (shape.n % prefill::columns != 0) return by_rows(narrow_prefill{});
+  return by_rows(prefill{});
+}
+
+}  // namespace moesaic::inline MOESAIC_ABI::cuda::sm90

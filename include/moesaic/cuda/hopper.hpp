@@ -1,0 +1,117 @@
+// cuda::on{stream, tune::sm90a{}}: the context on Hopper. Row-wise stages and all GEMMs but E4M3 rows times E4M3 weights are the portable
+// backend's.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include <moesaic/config/layer.hpp>
+#include <moesaic/cuda/gemm/portable.hpp>
+#include <moesaic/cuda/gemm/sm90/grouped_gemm.hpp>
+#include <moesaic/cuda/launch.hpp>
+#include <moesaic/cuda/quantize.hpp>
+
+namespace moesaic::inline MOESAIC_ABI::cuda {
+
+/// Prepared weights: the caller's views, and for E4M3 the tensor maps of them.
+template <weight_format F>
+struct mapped_matrices : weight_matrices<F> {};
+template <>
+struct mapped_matrices<weight_format::e4m3_128x128> : weight_matrices<weight_format::e4m3_128x128> {
+  sm90::weight_operand operand{};
+};
+
+/// Quantised rows, sorted by expert: what the first expert GEMM reads, and what it writes.
+struct sorted_rows : quantized_rows<float> {
+  using element = std::uint8_t;
+
+  template <class Arena>
+  static sorted_rows take(Arena& a, std::int64_t rows, std::int64_t cols) {
+    auto* const codes = a.template take<std::uint8_t>(rows * cols);
+    return {{codes, a.template take<float>(ceil_div(cols, scale_block) * align_up(rows, 4)), rows, cols}};
+  }
+};
+
+namespace detail {
+
+/// Layers whose expert GEMMs run on wgmma, with the activation and its quantisation in the first one's epilogue.
+template <class L>
+concept runs_on_wgmma = L::policy.weights == weight_format::e4m3_128x128 && L::policy.activations == activation_format::e4m3_1x128 &&
+                        is_gated(L::config.act) && sm90::takes_shape(L::config.inter, L::config.hidden) &&
+                        (L::config.shared_inter == 0 || sm90::takes_shape(L::config.shared_inter, L::config.hidden));
+
+}  // namespace detail
+
+/// See on<>. prepare() makes tensor maps: it waits for small copies, and with one pointer per expert it reads the table. E4M3 codes must be
+/// 16-byte aligned.
+template <class Arch>
+struct hopper {
+  cudaStream_t stream;
+  int multiprocessors;
+
+  /// The router multiplies x as it is.
+  template <class X>
+  static constexpr bool reads_rows_of = true;
+
+  template <class L>
+  requires detail::runs_on_wgmma<L>
+  using rows = sorted_rows;
+  template <class L>
+  requires detail::runs_on_wgmma<L>
+  using partial = bf16;
+  template <weight_format F>
+  using prepared_matrices = mapped_matrices<F>;
+
+  template <class F>
+  status launch(std::int64_t n, F const& f) const {
+    return launcher<F>::launch(stream, n, f);
+  }
+
+  template <weight_format F>
+  std::size_t prepared_bytes(weight_matrices<F> const& w) const {
+    return F == weight_format::e4m3_128x128 ? sm90::weight_operand_bytes(w.experts) : 0;
+  }
+
+  template <weight_format F>
+  status prepare(weight_matrices<F> const& from, [[maybe_unused]] memory to_memory, mapped_matrices<F>& to) const {
+    static_cast<weight_matrices<F>&>(to) = from;
+    if constexpr (F == weight_format::e4m3_128x128)
+      if (from.experts > 0 && sm90::takes_shape(from.n, from.k)) return sm90::make_weight_operand(from, to_memory.data, to.operand);
+    return {};
+  }
+
+  /// to = x, quantised, a row for each of a token's slots, or with an empty map a row for each token.
+  template <activation_format, class X>
+  status gather(matrix_view<X const> x, dispatch_map const& map, sorted_rows const& to) const {
+    if (map.slot_to_row != nullptr) return start_quantize_permute<X, float>(stream, x, map, to);
+    return launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<X, float>{x, to});
+  }
+
+  /// The step up in one launch: gate and up columns of a row meet in one tile, whose epilogue activates and quantises.
+  template <activation_format, class Prepared, activation_fn A, class Terms>
+  status up(gemm_input<sorted_rows> const& x, Prepared const& gate, Prepared const& up, std::int32_t const* expert_offsets,
+            activation_rule<A, Terms> const& rule, sorted_rows const& out) const {
+    return sm90::multiply(stream, x.rows, {&gate.operand, &up.operand}, {expert_offsets, gate.experts, gate.n, gate.k, true},
+                          sm90::activate_quantize<float, A, Terms, Arch::fast_activation>{out, rule});
+  }
+
+  /// The step down, one rounding to bf16.
+  template <class Prepared>
+  status grouped_gemm(gemm_input<sorted_rows> const& a, Prepared const& w, std::int32_t const* expert_offsets, matrix_view<bf16> out) const {
+    return sm90::multiply(stream, a.rows, {&w.operand}, {expert_offsets, w.experts, w.n, w.k, true}, sm90::store_bf16{out.data, out.stride});
+  }
+
+  template <class Rows, weight_format F>
+  status grouped_gemm(gemm_input<Rows> const& a, mapped_matrices<F> const& w, std::int32_t const* expert_offsets,
+                      matrix_view<float> out) const {
+    if constexpr (std::is_same_v<Rows, quantized_rows<float>> && F == weight_format::e4m3_128x128)
+      if (a.row_to_slot == nullptr && sm90::takes_shape(w.n, w.k) && out.stride % 2 == 0)
+        return sm90::multiply(stream, a.rows, {&w.operand}, {expert_offsets, w.experts, w.n, w.k, false}, sm90::store_f32{out.data, out.stride});
+    return launch_portable_gemm(stream, multiprocessors, gemm_arguments<Rows, F>{a, w, expert_offsets, out});
+  }
+};
+
+}  // namespace moesaic::inline MOESAIC_ABI::cuda
