@@ -26,36 +26,49 @@ namespace detail {
 ///   counts [warps][words], later what earlier warps have; sums [parts][words] of a few warps each; block [words], the block's counts;
 ///   base [experts], where the block's first row of each expert goes; carry [33], of the scan over experts.
 struct map_plan {
-  static constexpr int lanes = 32;
-
-  int experts, blocks, warps, rounds;  ///< rounds: 32-slot rounds a warp keeps in registers; 0 for any number, read twice
-  std::int64_t run;
-
-  MOESAIC_HD constexpr bool packed() const { return rounds > 0; }
-  MOESAIC_HD constexpr int words() const { return packed() ? (experts + 1) / 2 : experts; }
-  MOESAIC_HD constexpr int tiles() const { return words() <= lanes ? 1 : (words() + lanes - 1) / lanes; }
-  MOESAIC_HD constexpr int parts() const { return tiles() >= warps ? 1 : warps / tiles(); }
-  MOESAIC_HD constexpr int warps_a_part() const { return (warps + parts() - 1) / parts(); }
-  MOESAIC_HD constexpr std::int64_t shared_words() const { return std::int64_t{warps + parts() + 1} * words() + experts + 33; }
-
+  static constexpr int lanes = 32, most_rounds = 8, most_blocks = 8;
   static constexpr std::int64_t most_shared = 48 * 1024;
-  static constexpr int most_rounds = 8, most_blocks = 8;
 
-  /// `cluster`: the most blocks that can work together. warps is 0 where the counts of a single warp do not fit.
+  int experts, blocks, warps;
+  int rounds;        ///< of 32 slots that a warp keeps in registers; 0: any number, which are read twice
+  int words;         ///< that count all experts
+  int tiles;         ///< of 32 words
+  int parts;         ///< into which the warps' counts are divided,
+  int warps_a_part;  ///< of so many warps; the last may have fewer
+  std::uint32_t run;
+
+  constexpr std::int64_t shared_bytes() const { return 4 * ((std::int64_t{warps} + parts + 1) * words + experts + 33); }
+
+  /// `cluster`: the most blocks that can work together. warps is 0 where not even one warp's counts fit.
   static constexpr map_plan of(std::int64_t slots, int experts, int cluster) {
-    map_plan p{experts, 1, 32, 0, 0};
-    if (slots > 4096) p.blocks = cluster;
-    std::int64_t const a_warp = ceil_div(ceil_div(slots, std::int64_t{p.blocks} * p.warps), lanes);
-    for (int r = 1; r <= most_rounds && p.rounds == 0; r *= 2)
-      if (a_warp <= r) p.rounds = r;
-    if (p.rounds > 0 && p.shared_words() * 4 > most_shared) p.rounds = 0;
-    while (p.warps > 0 && p.shared_words() * 4 > most_shared) p.warps /= 2;
-    if (p.warps == 0) return p;
-    if (p.blocks == 1 && p.rounds > 0)  // no warp without slots
-      while (p.warps > 1 && std::int64_t{p.warps / 2} * p.rounds * lanes >= slots) p.warps /= 2;
-    p.run =
-        p.rounds > 0 ? std::int64_t{p.rounds} * lanes : align_up(ceil_div(slots > 0 ? slots : 1, std::int64_t{p.blocks} * p.warps), lanes);
-    return p;
+    int const blocks = slots > 4096 ? cluster : 1;
+    std::int64_t const a_warp = ceil_div(ceil_div(slots, blocks * 32), lanes);
+    int rounds = 1;
+    while (rounds < a_warp && rounds <= most_rounds) rounds *= 2;
+    int warps = 32;
+    if (blocks == 1)  // no warp without slots
+      while (warps > 1 && rounds <= most_rounds && std::int64_t{warps / 2} * rounds * lanes >= slots) warps /= 2;
+    if (rounds <= most_rounds)
+      if (map_plan const p = made(slots, experts, blocks, warps, rounds); p.shared_bytes() <= most_shared) return p;
+    for (warps = 32; warps > 0; warps /= 2)
+      if (map_plan const p = made(slots, experts, blocks, warps, 0); p.shared_bytes() <= most_shared) return p;
+    return {};
+  }
+
+ private:
+  static constexpr map_plan made(std::int64_t slots, int experts, int blocks, int warps, int rounds) {
+    int const words = rounds > 0 ? (experts + 1) / 2 : experts, tiles = words <= lanes ? 1 : (words + lanes - 1) / lanes;
+    int const parts = tiles < warps ? warps / tiles : 1;
+    std::int64_t const some = slots > 0 ? slots : 1;
+    return {.experts = experts,
+            .blocks = blocks,
+            .warps = warps,
+            .rounds = rounds,
+            .words = words,
+            .tiles = tiles,
+            .parts = parts,
+            .warps_a_part = (warps + parts - 1) / parts,
+            .run = static_cast<std::uint32_t>(rounds > 0 ? rounds * lanes : align_up(ceil_div(some, std::int64_t{blocks} * warps), lanes))};
   }
 };
 
@@ -67,9 +80,9 @@ template <class Count>
 struct warp_counts {
   Count* of;
 
-  /// Counts the expert of each lane, −1 for none: answers how many there were before, in earlier calls and in lanes below.
-  __device__ int add(int expert) const {
-    unsigned const peers = ::__match_any_sync(~0U, expert);
+  /// Counts the expert of each lane, −1 for none, whose lanes are `peers`: answers how many there were before, in earlier calls and in
+  /// lanes below.
+  __device__ int add(int expert, unsigned peers) const {
     int const below = __popc(peers & lanes_below());
     int const before = expert >= 0 ? static_cast<int>(of[expert]) : 0;
     __syncwarp();
@@ -86,71 +99,77 @@ __global__ void __launch_bounds__(1024) build_map(build_dispatch_map const f, ma
   constexpr int per_word = Kept > 0 ? 2 : 1;
   constexpr int lanes = map_plan::lanes, kept = Kept > 0 ? Kept : 1;
   int const warp = static_cast<int>(threadIdx.x) / lanes, lane = static_cast<int>(threadIdx.x) % lanes;
-  int const words = p.words(), parts = p.parts();
+  int const words = p.words, parts = p.parts;
   std::uint32_t* const counts = ptx::dynamic_shared<std::uint32_t>();
   std::uint32_t* const sums = counts + p.warps * words;
   std::uint32_t* const block = sums + parts * words;
   std::int32_t* const base = reinterpret_cast<std::int32_t*>(block + words);
   std::int32_t* const carry = base + p.experts;
 
-  std::int64_t const slots = f.map.tokens * f.map.top_k;
-  std::int64_t const first = (std::int64_t{blockIdx.x} * p.warps + warp) * p.run + lane;
-  std::int64_t const last = first - lane + p.run < slots ? first - lane + p.run : slots;  // of this warp
-  auto const expert_of = [&](std::int64_t i, std::int64_t valid) {
+  // Slots are below 2³¹; what counts on behind the last of them is below 2³².
+  std::uint32_t const slots = static_cast<std::uint32_t>(f.map.tokens * f.map.top_k);
+  std::uint32_t const first =
+      (blockIdx.x * static_cast<unsigned>(p.warps) + static_cast<unsigned>(warp)) * p.run + static_cast<unsigned>(lane);
+  std::uint32_t const last =
+      first - static_cast<unsigned>(lane) + p.run < slots ? first - static_cast<unsigned>(lane) + p.run : slots;  // of this warp
+  auto const expert_of = [&](std::uint32_t i, std::uint32_t valid) {
     int const id = i < last ? f.ids[i] : -1;
     return i < valid && id >= 0 && id < p.experts ? id : -1;
   };
 
-  int expert[kept];  // later with the rank among this warp's slots of the expert above it: neither reaches 2¹⁵
+  int expert[kept], rank[kept];
   warp_counts<count> const mine{reinterpret_cast<count*>(counts + warp * words)};
   if constexpr (Kept > 0) {  // on their way while the counts are cleared
 #pragma unroll
-    for (int r = 0; r < kept; ++r) expert[r] = expert_of(first + r * lanes, slots);
+    for (int r = 0; r < kept; ++r) expert[r] = expert_of(first + static_cast<unsigned>(r * lanes), slots);
   }
-  std::int64_t valid = slots;
+  std::uint32_t valid = slots;
   if (f.valid_tokens != nullptr) {
     std::int64_t const v = std::int64_t{*f.valid_tokens} * f.map.top_k;
-    valid = v < slots ? v : slots;
+    valid = v < 0 ? 0 : v < slots ? static_cast<std::uint32_t>(v) : slots;
   }
+#pragma unroll 4
   for (int i = lane; i < words; i += lanes) counts[warp * words + i] = 0;
   __syncwarp();
   if constexpr (Kept > 0) {
+    unsigned peers[kept];
 #pragma unroll
     for (int r = 0; r < kept; ++r) {
-      if (first + r * lanes >= valid) expert[r] = -1;
-      int const rank = mine.add(expert[r]);
-      if (expert[r] >= 0) expert[r] |= rank << 16;
+      if (first + static_cast<unsigned>(r * lanes) >= valid) expert[r] = -1;
+      peers[r] = ::__match_any_sync(~0U, expert[r]);
     }
+#pragma unroll
+    for (int r = 0; r < kept; ++r) rank[r] = mine.add(expert[r], peers[r]);
   } else {
-    for (std::int64_t i = first; i - lane < last; i += lanes) mine.add(expert_of(i, valid));
+    for (std::uint32_t i = first; i - static_cast<unsigned>(lane) < last; i += lanes) {
+      int const e = expert_of(i, valid);
+      mine.add(e, ::__match_any_sync(~0U, e));
+    }
   }
   __syncthreads();
 
-  // Warp w sums tile w % tiles of part w / tiles.
-  int const tiles = p.tiles(), a_part = p.warps_a_part();
-  for (int job = warp; job < tiles * parts; job += p.warps) {
-    int const word = job % tiles * lanes + lane, part = job / tiles;
-    int const to = (part + 1) * a_part < p.warps ? (part + 1) * a_part : p.warps;
+  // Warp w sums tile w % tiles of part w / tiles; where there are more tiles than warps, tiles w, w + warps, … of all.
+  int const tiles = p.tiles, step = tiles < p.warps ? tiles : p.warps, part = warp / step;
+  int const from = part * p.warps_a_part, to = from + p.warps_a_part < p.warps ? from + p.warps_a_part : p.warps;
+  bool const has_part = part < parts;
+  for (int word = warp % step * lanes + lane; has_part && word < words; word += step * lanes) {
     std::uint32_t sum = 0;
-    if (word < words) {
-      for (int w = part * a_part; w < to; ++w) sum += counts[w * words + word];
-      sums[part * words + word] = sum;
-    }
+#pragma unroll 4
+    for (int w = from; w < to; ++w) sum += counts[w * words + word];
+    sums[part * words + word] = sum;
   }
   __syncthreads();
-  for (int job = warp; job < tiles * parts; job += p.warps) {
-    int const word = job % tiles * lanes + lane, part = job / tiles;
-    int const to = (part + 1) * a_part < p.warps ? (part + 1) * a_part : p.warps;
+  for (int word = warp % step * lanes + lane; has_part && word < words; word += step * lanes) {
     std::uint32_t before = 0;
-    if (word < words) {
-      for (int s = 0; s < part; ++s) before += sums[s * words + word];
-      for (int w = part * a_part; w < to; ++w) {
-        std::uint32_t const own = counts[w * words + word];
-        counts[w * words + word] = before;
-        before += own;
-      }
-      if (part == parts - 1) block[word] = before;
+#pragma unroll 4
+    for (int s = 0; s < part; ++s) before += sums[s * words + word];
+#pragma unroll 4
+    for (int w = from; w < to; ++w) {
+      std::uint32_t const own = counts[w * words + word];
+      counts[w * words + word] = before;
+      before += own;
     }
+    if (part == parts - 1) block[word] = before;
   }
   int const blocks = static_cast<int>(gridDim.x);
   if (blocks > 1) {
@@ -197,6 +216,7 @@ __global__ void __launch_bounds__(1024) build_map(build_dispatch_map const f, ma
     __syncthreads();
     std::int32_t before = total, sum = total;
     int const left = (words - start + lanes - 1) / lanes, busy = left < p.warps ? left : p.warps;  // warps that have words
+#pragma unroll 4
     for (int w = 0; w < busy; ++w) {
       if (w == warp) before = sum;
       sum += carry[w];
@@ -214,28 +234,28 @@ __global__ void __launch_bounds__(1024) build_map(build_dispatch_map const f, ma
     }
     __syncthreads();  // the next words write carry, the rows below read base
   }
-  if (blocks > 1) ptx::cluster_arrive();  // no block leaves while others read its counts
+  if (blocks > 1) ptx::cluster_arrive_relaxed();  // no block leaves while others read its counts
   if (blockIdx.x == 0 && threadIdx.x == 0) f.map.expert_offsets[p.experts] = total;
 
-  auto const place = [&](std::int64_t slot, int e, int ranked) {
+  auto const place = [&](std::uint32_t slot, std::int32_t row) {
     if (slot >= last) return;
-    std::int32_t const row = e >= 0 ? base[e] + ranked : -1;
     f.map.slot_to_row[slot] = row;
     if (row >= 0) f.map.row_to_slot[row] = static_cast<std::int32_t>(slot);
   };
   if constexpr (Kept > 0) {
+    std::int32_t row[kept];
 #pragma unroll
-    for (int r = 0; r < kept; ++r) {
-      int const e = expert[r] >= 0 ? expert[r] & 0xFFFF : -1;
-      place(first + r * lanes, e, (expert[r] >> 16) + (e >= 0 ? static_cast<int>(mine.of[e]) : 0));
-    }
+    for (int r = 0; r < kept; ++r) row[r] = expert[r] >= 0 ? base[expert[r]] + static_cast<int>(mine.of[expert[r]]) + rank[r] : -1;
+#pragma unroll
+    for (int r = 0; r < kept; ++r) place(first + static_cast<unsigned>(r * lanes), row[r]);
   } else {
-    for (std::int64_t i = first; i - lane < last; i += lanes) {
-      int const e = expert_of(i, valid);
-      place(i, e, mine.add(e));  // `mine` now counts on from the earlier warps
+    for (std::uint32_t i = first; i - static_cast<unsigned>(lane) < last; i += lanes) {
+      int const e = expert_of(i, valid), before = mine.add(e, ::__match_any_sync(~0U, e));  // counts on from the earlier warps
+      place(i, e >= 0 ? base[e] + before : -1);
     }
   }
-  for (std::int64_t i = total + std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < slots; i += std::int64_t{blocks} * blockDim.x)
+#pragma unroll 1
+  for (std::uint32_t i = static_cast<std::uint32_t>(total) + blockIdx.x * blockDim.x + threadIdx.x; i < slots; i += gridDim.x * blockDim.x)
     f.map.row_to_slot[i] = -1;
   if (blocks > 1) ptx::cluster_wait();
 }
@@ -260,7 +280,7 @@ MOESAIC_CUDA_HOST status start_map(cudaStream_t stream, build_dispatch_map const
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(p.blocks));
   config.blockDim = dim3(static_cast<unsigned>(p.warps * map_plan::lanes));
-  config.dynamicSmemBytes = static_cast<std::size_t>(p.shared_words() * 4);
+  config.dynamicSmemBytes = static_cast<std::size_t>(p.shared_bytes());
   config.stream = stream;
   config.attrs = &cluster;
   config.numAttrs = p.blocks > 1 ? 1 : 0;
