@@ -20,6 +20,7 @@ class Gate:
     source: str                                  # in the repository
     arch: str = "90a"
     flags: tuple = ()                            # for nvcc
+    seconds: float = 0                           # of a processor, that nvcc may take for it; 0: as many as it likes
     kernels: dict = field(default_factory=dict)  # piece of a mangled name -> Kernel
 
 
@@ -42,4 +43,8 @@ GATES = [
         "skinny_tileILi2ELi8EE": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=240),
         "panel_gemm": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=520),
     }),
+    # One layer: Hopper's kernels, and everybody's for the others.
+    Gate("tests/gpu_gates/units/layer.cu", seconds=20, kernels={"": Kernel(spills=640)}),
+    *(Gate("tests/gpu_gates/units/layer.cu", arch=arch, flags=("-DPORTABLE",), seconds=20, kernels={"": Kernel(spills=1300)})
+      for arch in ("80", "89", "100a", "120a")),
 ]

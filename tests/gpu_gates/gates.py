@@ -2,7 +2,8 @@
 """What compiling says of the CUDA kernels: no GPU is needed to see a spill, a serialised wgmma, or an instruction that is not there.
 
   gates.py ptxas --nvcc NVCC --out DIR [--only WORD]     compiles the translation units of gate_list.py to DIR/*.cubin and reads ptxas's report:
-                                                         no spill, no stack frame, no message C75xx (wgmma or setmaxnreg given up)
+                                                         no warning, no spill, no stack frame, no message C75xx (wgmma or setmaxnreg
+                                                         given up), no more of a processor's time than the unit may take
   gates.py sass --nvdisasm NVDISASM --out DIR [--only WORD]   reads the cubins of the first: the instructions that gate_list.py wants and refuses,
                                                          no load or store of local memory, the highest register
   gates.py self-test --nvcc NVCC --out DIR [--nvdisasm NVDISASM]   the kernels of bad/ turn each gate red, fine.cu none
@@ -12,6 +13,7 @@ Prints a table of the kernels and one line for every fault. Exit status: 0 clean
 import argparse
 import pathlib
 import re
+import resource
 import subprocess
 import sys
 
@@ -21,13 +23,15 @@ from gate_list import GATES, Gate, Kernel  # noqa: E402
 
 
 def compile_unit(gate, nvcc, host, out):
-    """Writes gate's cubin; gives nvcc's output, and whether it succeeded."""
-    command = [nvcc, "-std=c++20", "-O3", f"-gencode=arch=compute_{gate.arch},code=sm_{gate.arch}", "-cubin", "-Xptxas=-v,-warn-spills",
+    """Writes gate's cubin; gives nvcc's output, whether it succeeded, and the seconds of a processor that it took."""
+    command = [nvcc, "-std=c++20", "-O3", f"-gencode=arch=compute_{gate.arch},code=sm_{gate.arch}", "-cubin", "-Xptxas=-v", "-Werror=all-warnings",
                f"-I{root / 'include'}", f"-I{root}", *gate.flags, "-o", str(cubin(gate, out)), str(root / gate.source)]
     if host:
         command.insert(1, f"-ccbin={host}")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    return done.stdout, done.returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return done.stdout, done.returncode == 0, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def cubin(gate, out):
@@ -96,11 +100,13 @@ def check_sass(gate, kernels):
 
 
 def ptxas(gate, arguments):
-    text, built = compile_unit(gate, arguments.nvcc, arguments.host, arguments.out)
+    text, built, seconds = compile_unit(gate, arguments.nvcc, arguments.host, arguments.out)
     functions, faults = read_ptxas(text)
     if not built:
         return ["does not compile:\n" + "\n".join(text.splitlines()[-20:])], []
-    rows = []
+    rows = [f"  {seconds:.1f} s"]
+    if gate.seconds and seconds > gate.seconds:
+        faults.append(f"takes {seconds:.1f} s of a processor, of {gate.seconds}")
     for word, rule in gate.kernels.items():
         for name, seen in named(word, functions, faults).items():
             if seen["stack"] and not rule.spills:
@@ -135,6 +141,8 @@ def self_test(arguments):
         (Gate(here + "stack.cu", kernels=every), ptxas, "a stack frame of"),
         (Gate(here + "serialised.cu", kernels=every), ptxas, "C7514"),
         (Gate(here + "not_there.cu", kernels=every), ptxas, "does not compile"),
+        (Gate(here + "warns.cu", kernels=every), ptxas, "does not compile"),
+        (Gate(here + "fine.cu", kernels=fine, seconds=0.001), ptxas, "s of a processor"),
         (Gate(here + "fine.cu", kernels={"other": Kernel()}), ptxas, "no kernel has other"),
     ]
     if arguments.nvdisasm:

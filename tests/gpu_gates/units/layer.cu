@@ -1,0 +1,21 @@
+// All kernels of one layer, as a program that includes the door and makes one layer of it gets them: Hopper's, or with -DPORTABLE everybody's.
+#include <moesaic/cuda.hpp>
+
+namespace {
+using layer = moesaic::layer<moesaic::models::deepseek_v3, moesaic::policies::fp8_w8a8>;
+#ifdef PORTABLE
+using context = moesaic::cuda::on<moesaic::tune::sm80>;
+#else
+using context = moesaic::cuda::on<moesaic::tune::sm90a>;
+#endif
+}  // namespace
+
+moesaic::status load(context ctx, moesaic::layer_weights<layer> const& checkpoint, moesaic::memory packed,
+                     moesaic::prepared_weights<context, layer>& weights) {
+  return moesaic::prepare<layer>(ctx, checkpoint, packed, weights);
+}
+
+moesaic::status run(context ctx, moesaic::matrix_view<moesaic::bf16 const> x, moesaic::prepared_weights<context, layer> const& weights,
+                    moesaic::matrix_view<moesaic::bf16> y, moesaic::memory workspace) {
+  return moesaic::forward<layer>(ctx, x, weights, y, workspace, {.residual = x});
+}
