@@ -61,6 +61,12 @@ struct weight_tile {
   MOESAIC_HD static constexpr int shared_bytes(int experts) { return schedule_at + 8 * (experts + 1); }
 };
 
+/// The tiles in use, with as many stages as shared memory holds.
+using prefill = row_tile<2, 4>;         // 128 rows × 256 columns
+using narrow_prefill = row_tile<1, 6>;  // where columns are no multiple of 256
+template <int Tokens, int Matrices>
+using decode = weight_tile<Tokens, Matrices, Matrices == 1 ? (Tokens == 64 ? 8 : 10) : (Tokens == 64 ? 4 : 5)>;
+
 /// The stage and the parity of the `n`-th K block that goes through a pipeline.
 struct pipeline_place {
   int stage = 0;
