@@ -132,9 +132,9 @@ struct weight_gemm {
 
 }  // namespace detail
 
-/// One CTA an SM, Tile::threads threads, Tile::shared_bytes(experts) bytes of dynamic shared memory.
+/// Tile::ctas CTAs an SM, Tile::threads threads, Tile::shared_bytes(groups) bytes of dynamic shared memory.
 template <class Tile, class Epilogue>
-__global__ void __launch_bounds__(Tile::threads, 1) weight_gemm_kernel(__grid_constant__ gemm_arguments<Epilogue> const p) {
+__global__ void __launch_bounds__(Tile::threads, Tile::ctas) weight_gemm_kernel(__grid_constant__ gemm_arguments<Epilogue> const p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(1024) char shared[];
   auto* const full = reinterpret_cast<std::uint64_t*>(shared + Tile::barriers_at);
