@@ -11,6 +11,7 @@
 #include <moesaic/config/layer.hpp>
 #include <moesaic/cuda/gemm/portable.hpp>
 #include <moesaic/cuda/gemm/sm90/grouped_gemm.hpp>
+#include <moesaic/cuda/gemm/sm90/router_gemm.hpp>
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/cuda/quantize.hpp>
 
@@ -110,6 +111,9 @@ struct hopper {
     if constexpr (std::is_same_v<Rows, quantized_rows<float>> && F == weight_format::e4m3_128x128)
       if (a.row_to_slot == nullptr && sm90::takes_shape(w.n, w.k) && out.stride % 2 == 0)
         return sm90::multiply(stream, a.rows, {&w.operand}, {expert_offsets, w.experts, w.n, w.k, false}, sm90::store_f32{out.data, out.stride});
+    if constexpr (std::is_same_v<Rows, matrix_view<bf16 const>> && F == weight_format::bf16)
+      if (expert_offsets == nullptr && a.row_to_slot == nullptr && sm90::takes_router(a.rows, w))
+        return sm90::multiply_router(stream, multiprocessors, a.rows, w, out);
     return launch_portable_gemm(stream, multiprocessors, gemm_arguments<Rows, F>{a, w, expert_offsets, out});
   }
 };
