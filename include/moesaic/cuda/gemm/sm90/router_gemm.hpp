@@ -187,7 +187,7 @@ __global__ void __launch_bounds__(Tile::threads, 1) router_gemm_kernel(__grid_co
     ptx::cluster_arrive();
     ptx::cluster_wait();
   }
-  ptx::cluster_arrive();  // a CTA's shared memory stays until all have read it
+  ptx::cluster_arrive_relaxed();  // a CTA's shared memory stays until all have read it
   ptx::cluster_wait();
 #endif
 }
