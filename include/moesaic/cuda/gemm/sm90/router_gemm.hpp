@@ -29,6 +29,7 @@ struct router_arguments {
   std::int64_t stride;
   std::int64_t rows;
   int n, n_tiles, blocks;
+  int box_rows;  ///< of x: a tile's, or where there are fewer rows, those
   bool vectors;  ///< rows of out can be stored 16 bytes at a time
 };
 
@@ -55,58 +56,75 @@ struct router_gemm {
     for (int b = 0; b < share.count; ++b, pipe.next(stages)) {
       ptx::mbarrier_wait(empty + pipe.stage, pipe.parity ^ 1U);
       std::uint64_t* const bar = full + pipe.stage;
-      ptx::mbarrier_arrive_expect(bar, Tile::stage_bytes);
+      ptx::mbarrier_arrive_expect(bar, static_cast<std::uint32_t>(Tile::w_bytes + p.box_rows * router_box_bytes));
       int const at = (share.first + b) * router_box_bytes;
       ptx::tma_load(shared + Tile::w_at(pipe.stage), &p.w, at, first_column(), bar, keep);
       ptx::tma_load(shared + Tile::x_at(pipe.stage), &p.x, at, m0, bar, keep);
     }
   }
 
-  /// Starts the products of one block and one piece.
-  __device__ static void multiply(float (&sum)[half], std::uint32_t x, std::uint32_t w) {
+  /// total += the products of `Blocks` blocks, one after the other. wgmma cuts where fp32 rounds, so a block's sum starts from zero and is
+  /// added here. Rows of x that do not exist are zeros or whatever lay there; nobody stores what they give.
+  template <int Blocks>
+  __device__ void add_blocks(float (&total)[pieces][half], pipeline_place& pipe, std::uint32_t x_low, std::uint32_t w_low) const {
     constexpr std::uint64_t high = std::uint64_t{0x40000040U} << 32;
-    ptx::wgmma_touch(sum);
-    ptx::wgmma_fence();
-    x = __shfl_sync(0xffffffffU, x, 0);
-    w = __shfl_sync(0xffffffffU, w, 0);
+    constexpr std::uint32_t stage_step = Tile::stage_bytes >> 4, piece_step = Tile::piece_columns * router_box_bytes >> 4;
+    int stage[Blocks];
 #pragma unroll
-    for (int k = 0; k < 4; ++k)
-      ptx::wgmma_bf16<Tile::piece_columns>::issue(sum, high | (x + 2U * static_cast<unsigned>(k)),
-                                                  high | (w + 2U * static_cast<unsigned>(k)), k);
-    ptx::wgmma_commit();
+    for (int g = 0; g < Blocks; ++g) {
+      stage[g] = pipe.stage;
+      ptx::mbarrier_wait(full + pipe.stage, pipe.parity);
+      pipe.next(stages);
+    }
+#pragma unroll
+    for (int i = 0; i < pieces; ++i) {
+      float sum[Blocks][half];
+      std::uint32_t x[Blocks], w[Blocks];
+#pragma unroll
+      for (int g = 0; g < Blocks; ++g) {
+        ptx::wgmma_touch(sum[g]);
+        std::uint32_t const at = static_cast<std::uint32_t>(stage[g]) * stage_step;
+        x[g] = __shfl_sync(0xffffffffU, x_low + at, 0);
+        w[g] = __shfl_sync(0xffffffffU, w_low + at + static_cast<std::uint32_t>(i) * piece_step, 0);
+      }
+      ptx::wgmma_fence();
+#pragma unroll
+      for (int g = 0; g < Blocks; ++g)
+#pragma unroll
+        for (int k = 0; k < 4; ++k)
+          ptx::wgmma_bf16<Tile::piece_columns>::issue(sum[g], high | (x[g] + 2U * static_cast<unsigned>(k)),
+                                                      high | (w[g] + 2U * static_cast<unsigned>(k)), k);
+      ptx::wgmma_commit();
+      ptx::wgmma_wait<0>();
+#pragma unroll
+      for (int g = 0; g < Blocks; ++g) ptx::wgmma_touch(sum[g]);
+      if (i + 1 == pieces && threadIdx.x % 32 == 0) {
+#pragma unroll
+        for (int g = 0; g < Blocks; ++g) ptx::mbarrier_arrive(empty + stage[g]);
+      }
+#pragma unroll
+      for (int g = 0; g < Blocks; ++g)
+#pragma unroll
+        for (int j = 0; j < half; ++j) total[i][j] = __fadd_rn(total[i][j], sum[g][j]);
+    }
   }
 
-  /// This CTA's share of the sums, left in its shared memory. wgmma cuts where fp32 rounds, so a block's sum starts from zero and is added
-  /// here.
+  /// This CTA's share of the sums, left in its shared memory.
   __device__ void multiply_all() const {
-    int const thread = static_cast<int>(threadIdx.x), lane = thread % 32, group = thread / 128;
+    int const thread = static_cast<int>(threadIdx.x), group = thread / 128;
     std::uint32_t const x_low = 0x10000U | ptx::shared_address(shared + Tile::x_at(0) + group * 64 * router_box_bytes) >> 4;
     std::uint32_t const w_low = 0x10000U | ptx::shared_address(shared + Tile::w_at(0)) >> 4;
-    constexpr std::uint32_t stage_step = Tile::stage_bytes >> 4, piece_step = Tile::piece_columns * router_box_bytes >> 4;
-
     float total[pieces][half];
 #pragma unroll
     for (int i = 0; i < pieces; ++i)
 #pragma unroll
       for (int j = 0; j < half; ++j) total[i][j] = 0.0F;
 
-    int const count = router_share_of(p.blocks, rank).count;
+    int left = router_share_of(p.blocks, rank).count;
     pipeline_place pipe;
-    for (int b = 0; b < count; ++b) {
-      ptx::mbarrier_wait(full + pipe.stage, pipe.parity);
-      std::uint32_t const at_stage = static_cast<std::uint32_t>(pipe.stage) * stage_step;
-#pragma unroll
-      for (int i = 0; i < pieces; ++i) {
-        float sum[half];
-        multiply(sum, x_low + at_stage, w_low + at_stage + static_cast<std::uint32_t>(i) * piece_step);
-        ptx::wgmma_wait<0>();
-        ptx::wgmma_touch(sum);
-        if (i + 1 == pieces && lane == 0) ptx::mbarrier_arrive(empty + pipe.stage);
-#pragma unroll
-        for (int j = 0; j < half; ++j) total[i][j] = __fadd_rn(total[i][j], sum[j]);
-      }
-      pipe.next(stages);
-    }
+    if constexpr (Tile::blocks_at_once > 1)
+      for (; left >= Tile::blocks_at_once; left -= Tile::blocks_at_once) add_blocks<Tile::blocks_at_once>(total, pipe, x_low, w_low);
+    for (; left > 0; --left) add_blocks<1>(total, pipe, x_low, w_low);
 
     ptx::named_barrier(1, Tile::math_threads);  // nobody reads the pipeline's stages any more
     auto* const sums = reinterpret_cast<float*>(shared);
@@ -198,8 +216,9 @@ MOESAIC_CUDA_HOST status launch_router_gemm(cudaStream_t stream, matrix_view<bf1
   static_assert(Tile::shared_bytes <= shared_memory_limit);
   auto const bytes = [](std::int64_t elements) { return elements * 2; };
   router_arguments a{};
+  a.box_rows = out.rows < Tile::rows ? static_cast<int>(align_up(out.rows, 8)) : Tile::rows;
   if (status const s =
-          make_tensor_map("a.rows", {x.data, out.rows, bytes(x.cols), bytes(x.stride), 1, Tile::rows, router_box_bytes, true}, a.x);
+          make_tensor_map("a.rows", {x.data, out.rows, bytes(x.cols), bytes(x.stride), 1, a.box_rows, router_box_bytes, true}, a.x);
       !s)
     return s;
   if (status const s =

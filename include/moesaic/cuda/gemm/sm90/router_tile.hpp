@@ -32,6 +32,8 @@ template <int Rows, int Columns>
 struct router_tile {
   static constexpr int rows = Rows, columns = Columns, pieces = Columns > 128 ? 2 : 1, piece_columns = Columns / pieces;
   static constexpr int math_threads = Rows / 64 * 128, threads = math_threads + (pieces == 2 ? 128 : 32);
+  /// Blocks whose products a warpgroup starts before it waits for them: a narrow product is over sooner than waiting for it is.
+  static constexpr int blocks_at_once = piece_columns <= 32 ? 4 : piece_columns <= 64 ? 2 : 1;
   static constexpr int producer_registers = 24, math_registers = 240;  // with two pieces
 
   static constexpr int x_bytes = Rows * router_box_bytes, w_bytes = Columns * router_box_bytes, stage_bytes = x_bytes + w_bytes;
