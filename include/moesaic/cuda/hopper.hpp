@@ -1,5 +1,5 @@
-// cuda::on{stream, tune::sm90a{}}: the context on Hopper. Row-wise stages and all GEMMs but E4M3 rows times E4M3 weights are the portable
-// backend's.
+// cuda::on{stream, tune::sm90a{}}: the context on Hopper. Row-wise stages are the portable backend's, and so are all GEMMs but those of E4M3
+// rows and E4M3 weights, and the router's of bf16.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -53,7 +53,7 @@ struct hopper {
   cudaStream_t stream;
   int multiprocessors;
 
-  /// The router multiplies x as it is.
+  /// The router multiplies x as it is; bf16 rows and weights that takes_router() takes by wgmma, whose bits are its own.
   template <class X>
   static constexpr bool reads_rows_of = true;
 
