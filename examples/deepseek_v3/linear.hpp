@@ -108,9 +108,11 @@ struct dropped {
   template <class Sources>
   explicit dropped(Sources&&) {}
 };
-/// Sources that must live as long as what prepare() has made of them: those of a context that keeps views of weights.
+/// Sources that must live as long as what prepare() has made of them: those of a context whose prepared weights are views of them.
 template <class D, class Sources>
-using kept = std::conditional_t<std::derived_from<typename D::context, moesaic::unpacked_weights>, Sources, dropped>;
+using kept = std::conditional_t<std::derived_from<typename D::context::template prepared_matrices<moesaic::weight_format::bf16>,
+                                                  moesaic::weight_matrices<moesaic::weight_format::bf16>>,
+                                Sources, dropped>;
 
 /// y = x Wᵀ in fp32: a grouped GEMM of one group.
 template <class D, moesaic::weight_format F>

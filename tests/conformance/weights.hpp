@@ -21,8 +21,8 @@ class stored_weights {
       : experts_(experts),
         n_(n),
         k_(k),
-        first_(n % 128 == 0 && k % 128 == 0 ? 16 : 1),
-        code_stride_(n * k + (first_ == 16 ? 16 : 3)),
+        first_(scaled && (n % 128 != 0 || k % 128 != 0) ? 1 : 16),
+        code_stride_(n * k + (scaled && first_ == 16 ? 16 : 3)),
         scale_stride_(scaled ? moesaic::ceil_div(n, 128) * moesaic::ceil_div(k, 128) + 1 : 0),
         codes_(experts * code_stride_ + first_),
         scales_(experts * scale_stride_) {

@@ -79,7 +79,7 @@ void expect_weight_tile_fits() {
   EXPECT_EQ(Tile::staging_at % 16, 0);
   EXPECT_EQ(Tile::barriers_at % 8, 0);
   EXPECT_GE(Tile::staging_pitch * Tile::rows, Tile::rows * 144 + 8 * Tile::rows * 4);  // codes and the warps' largest magnitudes
-  EXPECT_LE(Tile::shared_bytes(1024), sm90::shared_memory_limit);
+  EXPECT_LE(Tile::ctas * (Tile::shared_bytes(257) + 1024), sm90::shared_memory_limit + 1024);  // 1 KB of each CTA is the system's
 }
 
 TEST(hopper_tiles, lie_in_shared_memory_as_wgmma_and_tma_want_them) {
@@ -88,6 +88,10 @@ TEST(hopper_tiles, lie_in_shared_memory_as_wgmma_and_tma_want_them) {
   expect_weight_tile_fits<sm90::decode<16, 1>>();
   expect_weight_tile_fits<sm90::decode<32, 1>>();
   expect_weight_tile_fits<sm90::decode<64, 1>>();
+  expect_weight_tile_fits<sm90::short_decode<16, 1>>();
+  expect_weight_tile_fits<sm90::short_decode<32, 1>>();
+  expect_weight_tile_fits<sm90::short_decode<16, 2>>();
+  expect_weight_tile_fits<sm90::short_decode<32, 2>>();
   expect_weight_tile_fits<sm90::decode<16, 2>>();
   expect_weight_tile_fits<sm90::decode<32, 2>>();
   expect_weight_tile_fits<sm90::decode<64, 2>>();

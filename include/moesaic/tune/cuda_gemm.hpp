@@ -40,4 +40,7 @@ MOESAIC_HD constexpr hopper_router_tile router_tile_for(std::int64_t tokens, std
   return static_cast<hopper_router_tile>(i);
 }
 
+/// Whether two CTAs an SM with half the stages each are faster than one: where there are few rounds of tiles.
+MOESAIC_HD constexpr bool few_rounds(std::int64_t rows, std::int64_t experts) { return (rows < experts ? rows : experts) <= 64; }
+
 }  // namespace moesaic::inline MOESAIC_ABI::tune

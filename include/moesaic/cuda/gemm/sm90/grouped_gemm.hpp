@@ -53,9 +53,15 @@ status multiply(cudaStream_t stream, quantized_rows<float> const& x, gemm_weight
     return launch_weight_gemm<Tile>(stream, a, shape.overlaps);
   };
   constexpr int matrices = Epilogue::matrices;
-  switch (tune::tile_for(x.rows - w.shared_rows, shape.experts)) {
-    case tune::hopper_tile::tokens_16: return by_weights(decode<16, matrices>{});
-    case tune::hopper_tile::tokens_32: return by_weights(decode<32, matrices>{});
+  std::int64_t const routed = x.rows - w.shared_rows;
+  bool const few = tune::few_rounds(routed, shape.experts);
+  switch (tune::tile_for(routed, shape.experts)) {
+    case tune::hopper_tile::tokens_16:
+      if (few) return by_weights(short_decode<16, matrices>{});
+      return by_weights(decode<16, matrices>{});
+    case tune::hopper_tile::tokens_32:
+      if (few) return by_weights(short_decode<32, matrices>{});
+      return by_weights(decode<32, matrices>{});
     case tune::hopper_tile::tokens_64: return by_weights(decode<64, matrices>{});
     case tune::hopper_tile::rows_128: break;
   }
