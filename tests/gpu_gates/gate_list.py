@@ -36,6 +36,9 @@ GATES = [
         "row_gemm_kernel": Kernel(has=(r"QGMMA", r"UTMALDG", r"USETMAXREG", r"SYNCS.*TRYWAIT"), lacks=(r"HMMA",), registers=232),
         "weight_gemm_kernel": Kernel(has=(r"QGMMA", r"UTMALDG", r"SYNCS.*TRYWAIT"), lacks=(r"HMMA",), registers=168),
     }),
+    *(Gate(f"examples/gpu_gemm/{step}.cu", kernels={"_kernel": Kernel(has=(r"QGMMA", *copies), registers=registers)})
+      for step, copies, registers in (("1_naive", (r"STS.*128",), 0), ("2_tma", (r"UTMALDG",), 0), ("3_pipeline", (r"UTMALDG",), 0),
+                                      ("4_promotion", (r"UTMALDG", r"USETMAXREG"), 232), ("5_fused", (r"UTMALDG", r"USETMAXREG"), 232))),
     Gate("tests/gpu_gates/units/portable_gemm.cu", kernels={
         "fma_gemm": Kernel(has=(r"FFMA", r"LDS.*128")),
         "skinny_tileILi1ELi1EE": Kernel(has=(r"HMMA.16816.F32.BF16",)),

@@ -1,0 +1,50 @@
+// The staircase: every step on the same random numbers, checked against sums in float64, then timed with a cold L2 cache. A line for each:
+// step, microseconds, TFLOP/s, relative error, OK or what is wrong.
+//   gpu_gemm_stairs [--rows N]     N: rows of x, rounded up to 128 for each of the 8 experts; 8192 unless told
+// Exit status 1 if a step is wrong, 77 without a GPU that can run it.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+
+#include <moesaic/cuda/requires.hpp>
+
+#include "measure.hpp"
+
+namespace stairs {
+
+namespace {
+
+int run(int rows) {
+  cudaDeviceProp card{};
+  ok(cudaGetDeviceProperties(&card, 0), "cudaGetDeviceProperties");
+  std::printf("%s; %d experts, M %d, N %d, K %d\n", card.name, experts, rows, n, k);
+  bench b(rows);
+  problem const& p = b.operands();
+  bool right = b.step("1 naive", naive(p), false);
+  right &= b.step("2 tma", tma(p), false);
+  right &= b.step("3 pipeline", pipeline(p), false);
+  right &= b.step("4 promotion", promotion(p), false);
+  right &= b.step("5 fused", fused(p), true);
+  return right ? 0 : 1;
+}
+
+}  // namespace
+
+}  // namespace stairs
+
+int main(int argc, char** argv) try {
+  int rows = 8192;
+  if (argc == 3 && std::strcmp(argv[1], "--rows") == 0)
+    rows = std::atoi(argv[2]);
+  else if (argc != 1)
+    return std::printf("usage: %s [--rows N]\n", argv[0]), 2;
+  constexpr int unit = stairs::experts * stairs::tile_rows;
+  if (rows < 1 || rows > 256 * unit) return std::printf("--rows: 1 to %d\n", 256 * unit), 2;
+  if (auto const s = moesaic::cuda::runs_on_this_device(); !s)
+    return std::printf("no GPU that can run this: %s\n", moesaic::describe(s).c_str()), 77;
+  return stairs::run((rows + unit - 1) / unit * unit);
+} catch (std::exception const& e) {
+  std::printf("FAILED  %s\n", e.what());
+  return 1;
+}
