@@ -93,7 +93,7 @@ for tool in memcheck racecheck initcheck synccheck; do
 done
 section gemm_memcheck 60 tests.log 6 "$bin/bench_gpu_gemm" "$sanitizer" --tool memcheck --error-exitcode 9 --print-limit 20 \
   "$bin/bench_gpu_gemm" --check --shape 32x9
-section stairs_memcheck 60 tests.log 8 "$bin/gpu_gemm_stairs" "$sanitizer" --tool memcheck --error-exitcode 9 --print-limit 20 \
+section stairs_memcheck 40 tests.log 8 "$bin/gpu_gemm_stairs" "$sanitizer" --tool memcheck --error-exitcode 9 --print-limit 20 \
   "$bin/gpu_gemm_stairs" --rows 1024
 section forward 60 tests.log 30 "$bin/deepseek_v3_tiny_a" bash scripts/gpu_forward.sh "$bin"
 section forward_memcheck 90 tests.log 12 "$bin/deepseek_v3_tiny_a" bash scripts/gpu_forward.sh "$bin" tiny_a "$sanitizer" --tool memcheck \

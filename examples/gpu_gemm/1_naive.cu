@@ -10,12 +10,13 @@ namespace {
 __host__ __device__ constexpr int swizzled(int row, int chunk) { return row * block + (chunk ^ row % 8) * 16; }
 static_assert(swizzled(0, 3) == 48 && swizzled(1, 0) == 128 + 16 && swizzled(9, 7) == 9 * 128 + 6 * 16);
 
-/// 128 rows of 128 codes, `from` is the first.
+/// 128 rows of 128 codes, `from` is the first: eight times 16 bytes for each of 128 threads.
 __device__ void copy_tile(char* to, std::uint8_t const* from) {
 #pragma unroll
-  for (int i = static_cast<int>(threadIdx.x); i < 128 * 8; i += 128)
-    *reinterpret_cast<uint4*>(to + swizzled(i / 8, i % 8)) =
-        __ldg(reinterpret_cast<uint4 const*>(from + std::int64_t{i / 8} * k + i % 8 * 16));
+  for (int i = 0; i < 8; ++i) {
+    int const row = i * 16 + static_cast<int>(threadIdx.x) / 8, chunk = static_cast<int>(threadIdx.x) % 8;
+    *reinterpret_cast<uint4*>(to + swizzled(row, chunk)) = __ldg(reinterpret_cast<uint4 const*>(from + std::int64_t{row} * k + chunk * 16));
+  }
 }
 
 /// What threads have written to shared memory, wgmma reads by another way (the "async proxy"); this makes it see what was written.

@@ -37,7 +37,7 @@ GATES = [
         "weight_gemm_kernel": Kernel(has=(r"QGMMA", r"UTMALDG", r"SYNCS.*TRYWAIT"), lacks=(r"HMMA",), registers=168),
     }),
     *(Gate(f"examples/gpu_gemm/{step}.cu", kernels={"_kernel": Kernel(has=(r"QGMMA", *copies), registers=registers)})
-      for step, copies, registers in (("1_naive", (r"STS.*128",), 0), ("2_tma", (r"UTMALDG",), 0), ("3_pipeline", (r"UTMALDG",), 0),
+      for step, copies, registers in (("1_naive", (r"LDG.*128", r"STS.*128"), 0), ("2_tma", (r"UTMALDG",), 0), ("3_pipeline", (r"UTMALDG",), 0),
                                       ("4_promotion", (r"UTMALDG", r"USETMAXREG"), 232), ("5_fused", (r"UTMALDG", r"USETMAXREG"), 232))),
     Gate("tests/gpu_gates/units/portable_gemm.cu", kernels={
         "fma_gemm": Kernel(has=(r"FFMA", r"LDS.*128")),
