@@ -61,7 +61,7 @@ struct tile {
   int expert, row, column;
 };
 template <int Columns>
-__device__ inline tile tile_at(int index, int rows) {
+__host__ __device__ constexpr tile tile_at(int index, int rows) {
   constexpr int n_tiles = n / Columns, strip = 2048 / Columns;
   auto const place = moesaic::cuda::place_of(index, rows / tile_rows, n_tiles, strip);
   return {place.m / (rows / tile_rows / experts), place.m * tile_rows, place.n * Columns};

@@ -15,6 +15,21 @@ namespace stairs {
 
 namespace {
 
+/// Every tile of the output is somebody's, and nobody's twice, in rows of its expert. Said by the compiler, for two tile rows an expert.
+template <int Columns>
+constexpr bool tiles_cover() {
+  constexpr int rows = 2 * experts * tile_rows, n_tiles = n / Columns, tiles = rows / tile_rows * n_tiles;
+  bool seen[tiles] = {};
+  for (int i = 0; i < tiles; ++i) {
+    tile const t = tile_at<Columns>(i, rows);
+    int const at = t.row / tile_rows * n_tiles + t.column / Columns;
+    if (at < 0 || at >= tiles || seen[at] || t.row / (2 * tile_rows) != t.expert) return false;
+    seen[at] = true;
+  }
+  return true;
+}
+static_assert(tiles_cover<block>() && tiles_cover<2 * block>());
+
 int run(int rows) {
   cudaDeviceProp card{};
   ok(cudaGetDeviceProperties(&card, 0), "cudaGetDeviceProperties");

@@ -32,7 +32,7 @@ __host__ __device__ constexpr std::uint64_t mix(std::uint64_t x) {  // splitmix6
 __device__ float normal(std::uint64_t i, std::uint64_t seed) {  // Box and Muller
   std::uint64_t const bits = mix(i ^ mix(seed));
   float const u = (static_cast<float>(bits >> 40) + 1.0F) * 0x1p-24F, v = static_cast<float>(bits & 0xFFFFFF) * 0x1p-24F;
-  return sqrtf(-2.0F * __logf(u)) * __cosf(6.2831853F * v);
+  return sqrtf(fmaxf(-2.0F * __logf(u), 0.0F)) * __cosf(6.2831853F * v);
 }
 
 /// Codes as a quantiser leaves them: normal numbers, the largest of 128 near 448. Never zeros: on those a card draws less power and runs
