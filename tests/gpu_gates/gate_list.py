@@ -36,6 +36,13 @@ GATES = [
         "row_gemm_kernel": Kernel(has=(r"QGMMA", r"UTMALDG", r"USETMAXREG", r"SYNCS.*TRYWAIT"), lacks=(r"HMMA",), registers=232),
         "weight_gemm_kernel": Kernel(has=(r"QGMMA", r"UTMALDG", r"SYNCS.*TRYWAIT"), lacks=(r"HMMA",), registers=168),
     }),
+    Gate("bench/gpu/router.cu", kernels={
+        "router_tileILi64E": Kernel(has=(r"HGMMA", r"UTMALDG", r"SYNCS.*TRYWAIT", r"UCGABAR_ARV"), lacks=(r"HMMA",), registers=168),
+        "router_tileILi128ELi64EE": Kernel(has=(r"HGMMA", r"UTMALDG", r"SYNCS.*TRYWAIT", r"UCGABAR_ARV"), lacks=(r"HMMA",), registers=168),
+        "router_tileILi128ELi128EE": Kernel(has=(r"HGMMA", r"UTMALDG", r"SYNCS.*TRYWAIT", r"UCGABAR_ARV"), lacks=(r"HMMA",), registers=168),
+        "router_tileILi128ELi256EE": Kernel(has=(r"HGMMA", r"UTMALDG", r"USETMAXREG", r"SYNCS.*TRYWAIT", r"UCGABAR_ARV"), lacks=(r"HMMA",),
+                                            registers=240),
+    }),
     *(Gate(f"examples/gpu_gemm/{step}.cu", kernels={"_kernel": Kernel(has=(r"QGMMA", *copies), registers=registers)})
       for step, copies, registers in (("1_naive", (r"LDG.*128", r"STS.*128"), 0), ("2_tma", (r"UTMALDG",), 0), ("3_pipeline", (r"UTMALDG",), 0),
                                       ("4_promotion", (r"UTMALDG", r"USETMAXREG"), 232), ("5_fused", (r"UTMALDG", r"USETMAXREG"), 232))),
