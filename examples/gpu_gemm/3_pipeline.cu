@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(threads, 1) pipeline_kernel(__grid_constant__ 
 
 launch pipeline(problem const& p) {
   return [o = make_operands(p)](cudaStream_t s) {
-    ok(sm90::launch_persistent(s, pipeline_kernel, threads, static_cast<int>(sizeof(pipeline_memory)), false, o));
+    ok(sm90::launch_persistent(s, pipeline_kernel, 1, threads, static_cast<int>(sizeof(pipeline_memory)), false, o));
   };
 }
 

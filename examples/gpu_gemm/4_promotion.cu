@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(threads, 1) promotion_kernel(__grid_constant__
 
 launch promotion(problem const& p) {
   return [o = make_operands(p)](cudaStream_t s) {
-    ok(sm90::launch_persistent(s, promotion_kernel, threads, static_cast<int>(sizeof(promotion_memory)), false, o));
+    ok(sm90::launch_persistent(s, promotion_kernel, 1, threads, static_cast<int>(sizeof(promotion_memory)), false, o));
   };
 }
 
