@@ -93,6 +93,8 @@ for tool in memcheck racecheck initcheck synccheck; do
 done
 section gemm_memcheck 60 tests.log 6 "$bin/bench_gpu_gemm" "$sanitizer" --tool memcheck --error-exitcode 9 --print-limit 20 \
   "$bin/bench_gpu_gemm" --check --shape 32x9
+section stairs_memcheck 40 tests.log 8 "$bin/gpu_gemm_stairs" "$sanitizer" --tool memcheck --error-exitcode 9 --print-limit 20 \
+  "$bin/gpu_gemm_stairs" --rows 1024
 section forward 60 tests.log 30 "$bin/deepseek_v3_tiny_a" bash scripts/gpu_forward.sh "$bin"
 section forward_memcheck 90 tests.log 12 "$bin/deepseek_v3_tiny_a" bash scripts/gpu_forward.sh "$bin" tiny_a "$sanitizer" --tool memcheck \
   --error-exitcode 9 --print-limit 20
@@ -100,6 +102,7 @@ section ceilings 45 run.log 60 "$bin/bench_gpu_ceilings" "$bin/bench_gpu_ceiling
 section stages 40 run.log 40 "$bin/bench_gpu_stages" "$bin/bench_gpu_stages" --out "$out/stages.jsonl"
 section gemm 90 run.log 125 "$bin/bench_gpu_gemm" "$bin/bench_gpu_gemm" --out "$out/gemm.jsonl" --cublaslt "$lt"
 section router 30 run.log 40 "$bin/bench_gpu_router" "$bin/bench_gpu_router" --out "$out/router.jsonl"
+section stairs 20 run.log 6 "$bin/gpu_gemm_stairs" "$bin/gpu_gemm_stairs"
 section layer 60 run.log 60 "$bin/bench_gpu_layer" "$bin/bench_gpu_layer" --out "$out/layer.jsonl" --cublaslt "$lt"
 section peers 75 run.log 60 bench/gpu/peers.py "$python" -u bench/gpu/peers.py --out "$out/peers.jsonl"
 

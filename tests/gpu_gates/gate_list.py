@@ -43,6 +43,9 @@ GATES = [
         "router_tileILi128ELi256EE": Kernel(has=(r"HGMMA", r"UTMALDG", r"USETMAXREG", r"SYNCS.*TRYWAIT", r"UCGABAR_ARV"), lacks=(r"HMMA",),
                                             registers=240),
     }),
+    *(Gate(f"examples/gpu_gemm/{step}.cu", kernels={"_kernel": Kernel(has=(r"QGMMA", *copies), registers=registers)})
+      for step, copies, registers in (("1_naive", (r"LDG.*128", r"STS.*128"), 0), ("2_tma", (r"UTMALDG",), 0), ("3_pipeline", (r"UTMALDG",), 0),
+                                      ("4_promotion", (r"UTMALDG", r"USETMAXREG"), 232), ("5_fused", (r"UTMALDG", r"USETMAXREG"), 232))),
     Gate("tests/gpu_gates/units/portable_gemm.cu", kernels={
         "fma_gemm": Kernel(has=(r"FFMA", r"LDS.*128")),
         "skinny_tileILi1ELi1EE": Kernel(has=(r"HMMA.16816.F32.BF16",)),
