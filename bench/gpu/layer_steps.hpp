@@ -53,19 +53,21 @@ struct stepwise : moesaic::cuda::on<moesaic::tune::sm90a> {
   status launch(std::int64_t n, F const& f) const {
     return after(base::launch(n, f), step_of(f));
   }
-  template <moesaic::activation_format F, class X>
-  status gather(moesaic::matrix_view<X const> x, moesaic::dispatch_map const& map, moesaic::cuda::sorted_rows const& to) const {
-    return after(base::gather<F>(x, map, to), map.slot_to_row != nullptr ? layer_step::gather : layer_step::shared_gather);
+  template <moesaic::activation_format F, class X, class... More>
+  status gather(moesaic::matrix_view<X const> x, moesaic::dispatch_map const& map, moesaic::cuda::sorted_rows const& to,
+                More... more) const {
+    return after(base::gather<F>(x, map, to, more...), map.slot_to_row != nullptr ? layer_step::gather : layer_step::shared_gather);
   }
-  template <moesaic::activation_format F, class Rows, class Prepared, class Rule, class Out>
-  status up(Rows const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets, Rule const& rule, Out const& out) const {
-    return after(base::up<F>(x, gate, up, offsets, rule, out), offsets != nullptr ? layer_step::up : layer_step::shared_up);
+  template <moesaic::activation_format F, class Rows, class Prepared, class Rule, class Out, class... More>
+  status up(Rows const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets, Rule const& rule, Out const& out,
+            More const&... more) const {
+    return after(base::up<F>(x, gate, up, offsets, rule, out, more...), offsets != nullptr ? layer_step::up : layer_step::shared_up);
   }
-  template <class Rows, class Prepared, class Out>
-  status grouped_gemm(moesaic::gemm_input<Rows> const& a, Prepared const& w, std::int32_t const* offsets,
-                      moesaic::matrix_view<Out> out) const {
+  template <class Rows, class Prepared, class Out, class... More>
+  status grouped_gemm(moesaic::gemm_input<Rows> const& a, Prepared const& w, std::int32_t const* offsets, moesaic::matrix_view<Out> out,
+                      More const&... more) const {
     constexpr bool routes = !std::is_same_v<Rows, moesaic::cuda::sorted_rows>;
-    return after(base::grouped_gemm(a, w, offsets, out), routes               ? layer_step::router
+    return after(base::grouped_gemm(a, w, offsets, out, more...), routes               ? layer_step::router
                                                          : offsets != nullptr ? layer_step::down
                                                                               : layer_step::shared_down);
   }

@@ -37,17 +37,18 @@ struct context_type : moesaic::cuda::on<arch> {
   moesaic::status launch(std::int64_t n, F const& f) const {
     return after(base::launch(n, f), __PRETTY_FUNCTION__);
   }
-  template <class Rows, class Prepared, class Out>
+  template <class Rows, class Prepared, class Out, class... More>
   moesaic::status grouped_gemm(moesaic::gemm_input<Rows> const& a, Prepared const& w, std::int32_t const* expert_offsets,
-                               moesaic::matrix_view<Out> out) const {
-    return after(base::grouped_gemm(a, w, expert_offsets, out), __PRETTY_FUNCTION__);
+                               moesaic::matrix_view<Out> out, More const&... more) const {
+    return after(base::grouped_gemm(a, w, expert_offsets, out, more...), __PRETTY_FUNCTION__);
   }
 #if CONFORMANCE_HOPPER
-  static constexpr double e4m3_error = 1e-3;  // of wgmma's sums
+  static constexpr double e4m3_error = 4e-4;  // of wgmma's sums: 2.4e-4 on an H200
 
-  template <moesaic::activation_format F, class X>
-  moesaic::status gather(moesaic::matrix_view<X const> x, moesaic::dispatch_map const& map, moesaic::cuda::sorted_rows const& to) const {
-    return after(base::gather<F>(x, map, to), __PRETTY_FUNCTION__);
+  template <moesaic::activation_format F, class X, class... More>
+  moesaic::status gather(moesaic::matrix_view<X const> x, moesaic::dispatch_map const& map, moesaic::cuda::sorted_rows const& to,
+                         More... more) const {
+    return after(base::gather<F>(x, map, to, more...), __PRETTY_FUNCTION__);
   }
   template <moesaic::activation_format F, class... Arguments>
   moesaic::status up(Arguments const&... arguments) const {

@@ -88,7 +88,7 @@ struct w8a8_whole_blocks {
                                      .bias = true,
                                      .norm = norm_fn::sum,
                                      .norm_eps = 1e-20F,
-                                     .shared_inter = 128};
+                                     .shared_inter = 256};
   using policy = policies::fp8_w8a8;
   using x_type = moesaic::bf16;
   using y_type = float;

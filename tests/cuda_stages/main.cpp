@@ -1,10 +1,11 @@
 // cuda_stages [select] [map] [rows] [activation] [combine]: all of them by default. Prints every failure, and at the end how many checks
-// there were; exit status 1 if any failed, 2 where CUDA itself did.
+// there were; exit status 1 if any failed, 2 where CUDA itself did, 77 where there is no GPU.
 #include <cstdio>
 #include <cstring>
 
 namespace stages {
 extern int total_checks(), total_failures();
+extern char const* no_device();
 void check_select();
 void check_map();
 void check_rows();
@@ -21,6 +22,10 @@ int main(int argc, char** argv) {
                    {"rows", stages::check_rows},
                    {"activation", stages::check_activation},
                    {"combine", stages::check_combine}};
+  if (char const* const why = stages::no_device()) {
+    std::printf("SKIPPED, nothing was tested: no GPU: %s\n", why);
+    return 77;
+  }
   for (auto const& part : all) {
     bool wanted = argc < 2;
     for (int i = 1; i < argc; ++i) wanted = wanted || std::strcmp(argv[i], part.name) == 0;

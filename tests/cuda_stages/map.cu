@@ -9,6 +9,11 @@ using namespace moesaic;
 
 int total_checks() { return checks; }
 int total_failures() { return failures; }
+char const* no_device() {
+  int devices = 0;
+  cudaError_t const e = cudaGetDeviceCount(&devices);
+  return e != cudaSuccess ? cudaGetErrorString(e) : devices == 0 ? "no device" : nullptr;
+}
 
 namespace {
 

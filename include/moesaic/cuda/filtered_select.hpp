@@ -1,5 +1,6 @@
-// Which experts a sigmoid router selects, decided on estimates of the scores: exact scores are computed for the selected alone. Where
-// estimates are too near to each other to decide, it says so, and all is done exactly (select.hpp): the bits are the same either way.
+// Which experts a sigmoid router selects, found by estimates of the scores. Those that the estimates leave in question are compared
+// exactly, and no others: the bits are what they are when all is exact (select.hpp), which is also what happens where too many are in
+// question.
 #pragma once
 
 #include <cstdint>
@@ -82,57 +83,63 @@ struct filtered_select {
       }
     }
     if (!::__all_sync(~0U, finite)) return false;
+    sort_descending(key, std::make_integer_sequence<int, exchanges_of_sort(each)>{});
 
-    bool kept = true;
     if constexpr (groups_compete) {
       bool certain;
-      kept = keeps_group(key, certain);
+      bool kept = keeps_group(key, certain);
+      if (!certain) kept = keeps_group_exactly(key, lane, logits, bias, certain);
       if (!certain) return false;
+      if (!kept) key[0] = no_key;
     }
 
-    // The best of every lane's best, again and again. A lane whose best is taken goes on with its next.
-    sort_descending(key, std::make_integer_sequence<int, exchanges_of_sort(each)>{});
-    if (!kept) key[0] = no_key;
+    // The best of every lane's best, again and again: a lane whose best is taken goes on with its next. Lane k has the k-th. Where those
+    // behind the last might be better than it, they are taken too.
     std::int32_t id[top_k], own = 0;
-    std::uint32_t last = 0;
+    std::uint32_t last = no_key, next = no_key;
 #pragma unroll
     for (int k = 0; k < top_k; ++k) {
       last = ::__reduce_max_sync(~0U, key[0]);
-      int const owner = __ffs(static_cast<int>(::__ballot_sync(~0U, key[0] == last))) - 1;
-      id[k] = owner * each + static_cast<std::int32_t>(last & index_mask);
+      id[k] = take(key, last, lane);
       if (lane == k) own = id[k];
-      bool const taken = lane == owner;
-#pragma unroll
-      for (int j = 0; j + 1 < each; ++j) key[j] = taken ? key[j + 1] : key[j];
-      if (each == 1 || top_k >= each) key[each - 1] = taken ? no_key : key[each - 1];
     }
-    std::uint32_t const next = ::__reduce_max_sync(~0U, key[0]);
     if (last == no_key) return false;
-    if (next != no_key && !(value_of(last) - doubt(value_of(last)) > value_of(next) + doubt(value_of(next)))) return false;
+    int taken = top_k;
+    float const least = score_of(last) - doubt(score_of(last));
+    for (;;) {
+      next = ::__reduce_max_sync(~0U, key[0]);
+      if (next == no_key || score_of(next) + doubt(score_of(next)) < least) break;
+      if (taken == 32) return false;
+      std::int32_t const another = take(key, next, lane);
+      if (lane == taken) own = another;
+      ++taken;
+    }
 
-    // Now exactly, lane k for the k-th of them, and in exact order.
-    bool const counts = lane < top_k;
-    float const logit = counts ? logits[own] : 0.0F;
-    float const added = config.bias && counts ? bias[own] : 0.0F;
-    __syncwarp();  // both loads before the arithmetic, whose branches the compiler does not move them across
-    float const score = scores<L>::from_logit(logit);
-    std::uint32_t const exact = !counts ? no_key : config.bias ? ordered_key(plain_sum(score, added)) : ordered_key(score);
+    // Now exactly, and in exact order.
+    float score = 0.0F;
+    std::uint32_t const exact = exact_key(lane < taken, own, logits, bias, score);
     int better = 0;
 #pragma unroll
     for (int k = 0; k < top_k; ++k) {
       std::uint32_t const other = ::__shfl_sync(~0U, exact, k);
       better += other > exact || (other == exact && id[k] < own) ? 1 : 0;
     }
+    for (int k = top_k; k < taken; ++k) {
+      std::uint32_t const other = ::__shfl_sync(~0U, exact, k);
+      std::int32_t const its = ::__shfl_sync(~0U, own, k);
+      better += other > exact || (other == exact && its < own) ? 1 : 0;
+    }
+    bool const selected = lane < taken && better < top_k;
     float divisor = 1.0F;
     if constexpr (config.norm != norm_fn::none) {
-      if (counts) ranked[better] = score;
+      if (selected) ranked[better] = score;
       __syncwarp();
       float total = 0.0F;
 #pragma unroll
       for (int k = 0; k < top_k; ++k) total = plain_sum(total, ranked[k]);
       divisor = scores<L>::divisor_of(total);
     }
-    if (counts) {
+    if (selected) {
       ids[better] = own;
       weights[better] = scores<L>::weight(score, divisor);
     }
@@ -145,40 +152,81 @@ struct filtered_select {
     std::uint32_t const u = to_bits(v);
     return u ^ (static_cast<std::uint32_t>(static_cast<std::int32_t>(u) >> 31) | 0x80000000U);
   }
-  __device__ static float value_of(std::uint32_t key) { return score_of(key); }
 
   __device__ static std::uint32_t larger(std::uint32_t a, std::uint32_t b) { return a > b ? a : b; }
   __device__ static std::uint32_t smaller(std::uint32_t a, std::uint32_t b) { return a < b ? a : b; }
 
-  /// Whether this lane's group is one of the best; `certain` is false where its rank might be another.
-  __device__ static bool keeps_group(std::uint32_t const (&key)[each], bool& certain) {
-    std::uint32_t first = no_key, second = no_key;
+  /// Takes the choice with this key, the lowest lane's if several have it; answers which choice that is.
+  __device__ static std::int32_t take(std::uint32_t (&key)[each], std::uint32_t best, int lane) {
+    int const owner = __ffs(static_cast<int>(::__ballot_sync(~0U, key[0] == best))) - 1;
+    bool const mine = lane == owner;
 #pragma unroll
-    for (int j = 0; j < each; ++j) {
-      second = larger(second, smaller(first, key[j]));
-      first = larger(first, key[j]);
-    }
+    for (int j = 0; j < each; ++j) key[j] = mine ? (j + 1 < each ? key[j + 1] : no_key) : key[j];
+    return owner * each + static_cast<std::int32_t>(best & index_mask);
+  }
+
+  /// The score of choice e and its ordered_key, bias added; no key if not `wanted`.
+  __device__ static std::uint32_t exact_key(bool wanted, std::int32_t e, float const* logits, float const* bias, float& score) {
+    float const logit = wanted ? logits[e] : 0.0F;
+    float const added = config.bias && wanted ? bias[e] : 0.0F;
+    __syncwarp();  // both loads before the arithmetic, whose branches the compiler does not move them across
+    score = scores<L>::from_logit(logit);
+    return !wanted ? no_key : config.bias ? ordered_key(plain_sum(score, added)) : ordered_key(score);
+  }
+
+  /// The two best of a lane → of its group.
+  __device__ static void merge_group(std::uint32_t& first, std::uint32_t& second) {
 #pragma unroll
     for (int across = 1; across < lanes_a_group; across *= 2) {
       std::uint32_t const f = ::__shfl_xor_sync(~0U, first, across), s = ::__shfl_xor_sync(~0U, second, across);
       second = larger(smaller(first, f), larger(second, s));
       first = larger(first, f);
     }
-    float value = value_of(first), off = doubt(value);
+  }
+
+  /// Whether this lane's group is one of the best, if sorted estimates can say so; `certain` is for all lanes.
+  __device__ static bool keeps_group(std::uint32_t const (&key)[each], bool& certain) {
+    std::uint32_t first = key[0], second = each > 1 ? key[each > 1 ? 1 : 0] : no_key;
+    merge_group(first, second);
+    float value = score_of(first), off = doubt(value);
     if constexpr (config.group_score == group_score_fn::top2_sum) {
-      off = off + doubt(value_of(second));
-      value = value + value_of(second);
+      off = off + doubt(score_of(second));
+      value = value + score_of(second);
       off = fma(from_bits(abs_bits(value)), 0x1p-22F, off);
     }
     int better = 0;
 #pragma unroll
     for (int g = 0; g < config.n_group; ++g) better += ::__shfl_sync(~0U, value, g * lanes_a_group) > value ? 1 : 0;
     bool const kept = better < config.topk_group;  // of equal groups none is better: then there may be more of them
-    unsigned const keepers = ::__ballot_sync(~0U, kept);
     std::uint32_t const least_in = ::__reduce_min_sync(~0U, kept ? key_of(value - off) : ~0U);
     std::uint32_t const most_out = ::__reduce_max_sync(~0U, kept ? 0U : key_of(value + off));
-    certain = least_in > most_out && __popc(keepers) == config.topk_group * lanes_a_group;
+    certain = least_in > most_out && __popc(::__ballot_sync(~0U, kept)) == config.topk_group * lanes_a_group;
     return kept;
+  }
+
+  /// The same from the exact keys of every lane's two best, if the estimates say which these are.
+  __device__ static bool keeps_group_exactly(std::uint32_t const (&key)[each], int lane, float const* logits, float const* bias,
+                                             bool& certain) {
+    certain = true;
+    if constexpr (each > 2) {
+      float const low = score_of(key[1]), high = score_of(key[2]);
+      certain = ::__all_sync(~0U, low - doubt(low) > high + doubt(high));
+      if (!certain) return false;
+    }
+    float unused;
+    std::uint32_t const a = exact_key(true, lane * each + static_cast<std::int32_t>(key[0] & index_mask), logits, bias, unused);
+    std::uint32_t b = no_key;
+    if constexpr (each > 1) b = exact_key(true, lane * each + static_cast<std::int32_t>(key[1] & index_mask), logits, bias, unused);
+    std::uint32_t first = larger(a, b), second = smaller(a, b);
+    merge_group(first, second);
+    std::uint32_t const mine = select_experts<L>::group_key(first, second);
+    int better = 0;
+#pragma unroll
+    for (int g = 0; g < config.n_group; ++g) {
+      std::uint32_t const other = ::__shfl_sync(~0U, mine, g * lanes_a_group);
+      better += other > mine || (other == mine && g < lane / lanes_a_group) ? 1 : 0;
+    }
+    return better < config.topk_group;
   }
 };
 

@@ -43,6 +43,11 @@ concept runs_on_wgmma = L::policy.weights == weight_format::e4m3_128x128 && L::p
                         is_gated(L::config.act) && sm90::takes_shape(L::config.inter, L::config.hidden) &&
                         (L::config.shared_inter == 0 || sm90::takes_shape(L::config.shared_inter, L::config.hidden));
 
+/// … and whose shared expert is one more group of them: as wide as the others, with the same activation and nothing that the others add.
+template <class L>
+concept folds_shared = runs_on_wgmma<L> && L::config.shared_inter == L::config.inter && L::config.act_limit == L::config.shared_act_limit &&
+                       !L::config.expert_bias && L::config.weight_at != weight_site::input;
+
 }  // namespace detail
 
 /// See on<>. prepare() makes tensor maps: it waits for small copies, and with one pointer per expert it reads the table. E4M3 codes must be
@@ -62,6 +67,8 @@ struct hopper {
   template <class L>
   requires detail::runs_on_wgmma<L>
   using partial = bf16;
+  template <class L>
+  static constexpr bool folds_shared = detail::folds_shared<L>;
   template <weight_format F>
   using prepared_matrices = mapped_matrices<F>;
 
@@ -83,10 +90,11 @@ struct hopper {
     return {};
   }
 
-  /// to = x, quantised, a row for each of a token's slots, or with an empty map a row for each token.
+  /// to = x, quantised, a row for each of a token's slots, or with an empty map a row for each token. With shared_rows = x.rows the shared
+  /// expert's rows come first, a row for each token.
   template <activation_format, class X>
-  status gather(matrix_view<X const> x, dispatch_map const& map, sorted_rows const& to) const {
-    if (map.slot_to_row != nullptr) return start_quantize_permute<X, float>(stream, x, map, to);
+  status gather(matrix_view<X const> x, dispatch_map const& map, sorted_rows const& to, std::int64_t shared_rows = 0) const {
+    if (map.slot_to_row != nullptr) return start_quantize_permute<X, float>(stream, x, map, to, shared_rows);
     return launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<X, float>{x, to});
   }
 
@@ -94,14 +102,30 @@ struct hopper {
   template <activation_format, class Prepared, activation_fn A, class Terms>
   status up(gemm_input<sorted_rows> const& x, Prepared const& gate, Prepared const& up, std::int32_t const* expert_offsets,
             activation_rule<A, Terms> const& rule, sorted_rows const& out) const {
-    return sm90::multiply(stream, x.rows, {&gate.operand, &up.operand}, {expert_offsets, gate.experts, gate.n, gate.k, true},
+    return sm90::multiply(stream, x.rows, {{&gate.operand, &up.operand}, {}}, {expert_offsets, gate.experts, gate.n, gate.k, true},
+                          sm90::activate_quantize<float, A, Terms, Arch::fast_activation>{out, rule});
+  }
+  /// … and the shared expert's with it; its rows come first.
+  template <activation_format, class Prepared, activation_fn A, class Terms>
+  status up(gemm_input<sorted_rows> const& x, Prepared const& gate, Prepared const& up, std::int32_t const* expert_offsets,
+            activation_rule<A, Terms> const& rule, sorted_rows const& out, Prepared const& shared_gate, Prepared const& shared_up,
+            std::int64_t shared_rows) const {
+    return sm90::multiply(stream, x.rows, {{&gate.operand, &up.operand}, {&shared_gate.operand, &shared_up.operand}, shared_rows},
+                          {expert_offsets, gate.experts, gate.n, gate.k, true},
                           sm90::activate_quantize<float, A, Terms, Arch::fast_activation>{out, rule});
   }
 
   /// The step down, one rounding to bf16.
   template <class Prepared>
   status grouped_gemm(gemm_input<sorted_rows> const& a, Prepared const& w, std::int32_t const* expert_offsets, matrix_view<bf16> out) const {
-    return sm90::multiply(stream, a.rows, {&w.operand}, {expert_offsets, w.experts, w.n, w.k, true}, sm90::store_bf16{out.data, out.stride});
+    return sm90::multiply(stream, a.rows, {{&w.operand}, {}}, {expert_offsets, w.experts, w.n, w.k, true},
+                          sm90::store_bf16{out.data, out.stride});
+  }
+  template <class Prepared>
+  status grouped_gemm(gemm_input<sorted_rows> const& a, Prepared const& w, std::int32_t const* expert_offsets, matrix_view<bf16> out,
+                      Prepared const& shared, std::int64_t shared_rows) const {
+    return sm90::multiply(stream, a.rows, {{&w.operand}, {&shared.operand}, shared_rows}, {expert_offsets, w.experts, w.n, w.k, true},
+                          sm90::store_bf16{out.data, out.stride});
   }
 
   template <class Rows, weight_format F>
@@ -109,7 +133,8 @@ struct hopper {
                       matrix_view<float> out) const {
     if constexpr (std::is_same_v<Rows, quantized_rows<float>> && F == weight_format::e4m3_128x128)
       if (a.row_to_slot == nullptr && sm90::takes_shape(w.n, w.k) && out.stride % 2 == 0)
-        return sm90::multiply(stream, a.rows, {&w.operand}, {expert_offsets, w.experts, w.n, w.k, false}, sm90::store_f32{out.data, out.stride});
+        return sm90::multiply(stream, a.rows, {{&w.operand}, {}}, {expert_offsets, w.experts, w.n, w.k, false},
+                              sm90::store_f32{out.data, out.stride});
     return launch_portable_gemm(stream, multiprocessors, gemm_arguments<Rows, F>{a, w, expert_offsets, out});
   }
 };

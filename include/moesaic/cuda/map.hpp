@@ -4,15 +4,16 @@
 //   2  each block sums its warps' counts, and every warp learns what the warps before it have of each expert
 //   3  each block sums the blocks' counts: where every expert starts, and what the blocks before it have of each
 //   4  row = start of the expert + earlier blocks + earlier warps + earlier slots of this warp
+//
+// With sizes that the compiler knows for up to 65536 slots and 512 experts (map_in_registers.hpp); here for all others.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
-#include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 #include <moesaic/cuda/launch.hpp>
+#include <moesaic/cuda/map_in_registers.hpp>
 #include <moesaic/cuda/ptx/cluster.hpp>
 #include <moesaic/cuda/vector.hpp>
 #include <moesaic/semantics/dispatch.hpp>
@@ -21,250 +22,172 @@ namespace moesaic::inline MOESAIC_ABI::cuda {
 
 namespace detail {
 
-/// How the slots are spread: consecutive runs of `run` slots, a multiple of 32, one for each warp of `blocks` blocks. In shared memory lie
-/// words of 32 bits, of which each counts one expert, or two in 16 bits each where no count can reach 2¹⁶:
-///   counts [warps][words], later what earlier warps have; sums [parts][words] of a few warps each; block [words], the block's counts;
-///   base [experts], where the block's first row of each expert goes; carry [33], of the scan over experts.
+/// How any number of slots is spread: consecutive runs of `run` slots, a multiple of 32, one for each warp of `blocks` blocks. In shared
+/// memory lie, as words of 32 bits,
+///   counts [warps][experts], later what earlier warps have; block [experts], the block's counts; base [experts], where the block's first
+///   row of each expert goes; carry [33], of the scan over experts.
 struct map_plan {
-  static constexpr int lanes = 32;
-
-  int experts, blocks, warps, rounds;  ///< rounds: 32-slot rounds a warp keeps in registers; 0 for any number, read twice
-  std::int64_t run;
-
-  MOESAIC_HD constexpr bool packed() const { return rounds > 0; }
-  MOESAIC_HD constexpr int words() const { return packed() ? (experts + 1) / 2 : experts; }
-  MOESAIC_HD constexpr int tiles() const { return words() <= lanes ? 1 : (words() + lanes - 1) / lanes; }
-  MOESAIC_HD constexpr int parts() const { return tiles() >= warps ? 1 : warps / tiles(); }
-  MOESAIC_HD constexpr int warps_a_part() const { return (warps + parts() - 1) / parts(); }
-  MOESAIC_HD constexpr std::int64_t shared_words() const { return std::int64_t{warps + parts() + 1} * words() + experts + 33; }
-
+  static constexpr int lanes = 32, most_blocks = 8;
   static constexpr std::int64_t most_shared = 48 * 1024;
-  static constexpr int most_rounds = 8, most_blocks = 8;
 
-  /// `cluster`: the most blocks that can work together. warps is 0 where the counts of a single warp do not fit.
+  int experts, blocks, warps;
+  std::uint32_t run;
+
+  constexpr std::int64_t shared_bytes() const { return 4 * ((std::int64_t{warps} + 2) * experts + 33); }
+
+  /// `cluster`: the most blocks that can work together. warps is 0 where not even one warp's counts fit.
   static constexpr map_plan of(std::int64_t slots, int experts, int cluster) {
-    map_plan p{experts, 1, 32, 0, 0};
-    if (slots > 4096) p.blocks = cluster;
-    std::int64_t const a_warp = ceil_div(ceil_div(slots, std::int64_t{p.blocks} * p.warps), lanes);
-    for (int r = 1; r <= most_rounds && p.rounds == 0; r *= 2)
-      if (a_warp <= r) p.rounds = r;
-    if (p.rounds > 0 && p.shared_words() * 4 > most_shared) p.rounds = 0;
-    while (p.warps > 0 && p.shared_words() * 4 > most_shared) p.warps /= 2;
-    if (p.warps == 0) return p;
-    if (p.blocks == 1 && p.rounds > 0)  // no warp without slots
-      while (p.warps > 1 && std::int64_t{p.warps / 2} * p.rounds * lanes >= slots) p.warps /= 2;
-    p.run =
-        p.rounds > 0 ? std::int64_t{p.rounds} * lanes : align_up(ceil_div(slots > 0 ? slots : 1, std::int64_t{p.blocks} * p.warps), lanes);
+    map_plan p{experts, slots > 4096 ? cluster : 1, 32, 0};
+    while (p.warps > 0 && p.shared_bytes() > most_shared) p.warps /= 2;
+    if (p.warps > 0) p.run = static_cast<std::uint32_t>(align_up(ceil_div(slots > 0 ? slots : 1, std::int64_t{p.blocks} * p.warps), lanes));
     return p;
   }
 };
 
-/// The lanes below this one.
-__device__ inline unsigned lanes_below() { return (1U << (threadIdx.x % 32)) - 1; }
-
-/// One warp's counts, of 16 or 32 bits.
-template <class Count>
-struct warp_counts {
-  Count* of;
-
-  /// Counts the expert of each lane, −1 for none: answers how many there were before, in earlier calls and in lanes below.
-  __device__ int add(int expert) const {
-    unsigned const peers = ::__match_any_sync(~0U, expert);
-    int const below = __popc(peers & lanes_below());
-    int const before = expert >= 0 ? static_cast<int>(of[expert]) : 0;
-    __syncwarp();
-    if (expert >= 0 && below == 0) of[expert] = static_cast<Count>(before + __popc(peers));
-    __syncwarp();
-    return before + below;
-  }
-};
-
-/// Kept is p.rounds.
-template <int Kept>
-__global__ void __launch_bounds__(1024) build_map(build_dispatch_map const f, map_plan const p) {
-  using count = std::conditional_t<(Kept > 0), std::uint16_t, std::uint32_t>;
-  constexpr int per_word = Kept > 0 ? 2 : 1;
-  constexpr int lanes = map_plan::lanes, kept = Kept > 0 ? Kept : 1;
-  int const warp = static_cast<int>(threadIdx.x) / lanes, lane = static_cast<int>(threadIdx.x) % lanes;
-  int const words = p.words(), parts = p.parts();
+template <class Plan>
+__global__ void __launch_bounds__(1024) build_map(build_dispatch_map const f, Plan const p) {
+  constexpr int lanes = Plan::lanes;
+  int const warp = static_cast<int>(threadIdx.x) / lanes, lane = static_cast<int>(threadIdx.x) % lanes, experts = p.experts;
   std::uint32_t* const counts = ptx::dynamic_shared<std::uint32_t>();
-  std::uint32_t* const sums = counts + p.warps * words;
-  std::uint32_t* const block = sums + parts * words;
-  std::int32_t* const base = reinterpret_cast<std::int32_t*>(block + words);
-  std::int32_t* const carry = base + p.experts;
+  std::uint32_t* const block = counts + p.warps * experts;
+  std::int32_t* const base = reinterpret_cast<std::int32_t*>(block + experts);
+  std::int32_t* const carry = base + experts;
+  std::uint32_t* const mine = counts + warp * experts;
 
-  std::int64_t const slots = f.map.tokens * f.map.top_k;
-  std::int64_t const first = (std::int64_t{blockIdx.x} * p.warps + warp) * p.run + lane;
-  std::int64_t const last = first - lane + p.run < slots ? first - lane + p.run : slots;  // of this warp
-  auto const expert_of = [&](std::int64_t i, std::int64_t valid) {
-    int const id = i < last ? f.ids[i] : -1;
-    return i < valid && id >= 0 && id < p.experts ? id : -1;
-  };
-
-  int expert[kept];  // later with the rank among this warp's slots of the expert above it: neither reaches 2¹⁵
-  warp_counts<count> const mine{reinterpret_cast<count*>(counts + warp * words)};
-  if constexpr (Kept > 0) {  // on their way while the counts are cleared
-#pragma unroll
-    for (int r = 0; r < kept; ++r) expert[r] = expert_of(first + r * lanes, slots);
-  }
-  std::int64_t valid = slots;
+  // Slots are below 2³¹; what counts on behind the last of them is below 2³².
+  std::uint32_t const slots = static_cast<std::uint32_t>(f.map.tokens * f.map.top_k);
+  std::uint32_t const first = (blockIdx.x * static_cast<unsigned>(p.warps) + static_cast<unsigned>(warp)) * p.run;
+  std::uint32_t const last = first + p.run < slots ? first + p.run : slots;  // of this warp
+  std::uint32_t valid = slots;
   if (f.valid_tokens != nullptr) {
     std::int64_t const v = std::int64_t{*f.valid_tokens} * f.map.top_k;
-    valid = v < slots ? v : slots;
+    valid = v < 0 ? 0 : v < slots ? static_cast<std::uint32_t>(v) : slots;
   }
-  for (int i = lane; i < words; i += lanes) counts[warp * words + i] = 0;
-  __syncwarp();
-  if constexpr (Kept > 0) {
-#pragma unroll
-    for (int r = 0; r < kept; ++r) {
-      if (first + r * lanes >= valid) expert[r] = -1;
-      int const rank = mine.add(expert[r]);
-      if (expert[r] >= 0) expert[r] |= rank << 16;
+  // Calls then(slot, expert or −1, how many of the expert mine counts in earlier slots) for the warp's slots, and counts them.
+  auto const each_slot = [&](auto const& then) {
+    for (std::uint32_t start = first; start < last; start += lanes) {
+      std::uint32_t const slot = start + static_cast<unsigned>(lane);
+      int const id = slot < last && slot < valid ? f.ids[slot] : -1;
+      int const expert = id >= 0 && id < experts ? id : -1;
+      unsigned const peers = ::__match_any_sync(~0U, expert);
+      int const below = __popc(peers & ((1U << lane) - 1));
+      std::uint32_t const before = expert >= 0 ? mine[expert] : 0;
+      __syncwarp();
+      if (expert >= 0 && below == 0) mine[expert] = before + static_cast<unsigned>(__popc(peers));
+      __syncwarp();
+      then(slot, expert, static_cast<std::int32_t>(before) + below);
     }
-  } else {
-    for (std::int64_t i = first; i - lane < last; i += lanes) mine.add(expert_of(i, valid));
-  }
+  };
+
+  for (int e = lane; e < experts; e += lanes) mine[e] = 0;
+  __syncwarp();
+  each_slot([](std::uint32_t, int, std::int32_t) {});
   __syncthreads();
 
-  // Warp w sums tile w % tiles of part w / tiles.
-  int const tiles = p.tiles(), a_part = p.warps_a_part();
-  for (int job = warp; job < tiles * parts; job += p.warps) {
-    int const word = job % tiles * lanes + lane, part = job / tiles;
-    int const to = (part + 1) * a_part < p.warps ? (part + 1) * a_part : p.warps;
-    std::uint32_t sum = 0;
-    if (word < words) {
-      for (int w = part * a_part; w < to; ++w) sum += counts[w * words + word];
-      sums[part * words + word] = sum;
-    }
-  }
-  __syncthreads();
-  for (int job = warp; job < tiles * parts; job += p.warps) {
-    int const word = job % tiles * lanes + lane, part = job / tiles;
-    int const to = (part + 1) * a_part < p.warps ? (part + 1) * a_part : p.warps;
+  for (int e = static_cast<int>(threadIdx.x); e < experts; e += static_cast<int>(blockDim.x)) {
     std::uint32_t before = 0;
-    if (word < words) {
-      for (int s = 0; s < part; ++s) before += sums[s * words + word];
-      for (int w = part * a_part; w < to; ++w) {
-        std::uint32_t const own = counts[w * words + word];
-        counts[w * words + word] = before;
-        before += own;
-      }
-      if (part == parts - 1) block[word] = before;
+    for (int w = 0; w < p.warps; ++w) {
+      std::uint32_t const own = counts[w * experts + e];
+      counts[w * experts + e] = before;
+      before += own;
     }
+    block[e] = before;
   }
-  int const blocks = static_cast<int>(gridDim.x);
-  if (blocks > 1) {
+  bool const alone = gridDim.x == 1;
+  if (alone) {
+    __syncthreads();
+  } else {
     ptx::cluster_arrive();
     ptx::cluster_wait();
-  } else {
-    __syncthreads();
   }
 
-  // A thread has one word of every block's counts; rows of an expert start where those of all before it end.
   std::int32_t total = 0;
-  for (int start = 0; start < words; start += static_cast<int>(blockDim.x)) {
-    int const word = start + static_cast<int>(threadIdx.x);
-    std::int32_t all[per_word] = {}, earlier[per_word] = {};
-    if (word < words) {
-      std::uint32_t of_block[map_plan::most_blocks] = {block[word]};
-      if (blocks > 1) {
-#pragma unroll
-        for (int b = 0; b < map_plan::most_blocks; ++b)
-          of_block[b] = b < blocks ? ptx::read_shared_of(static_cast<unsigned>(b), block + word) : 0;
+  for (int start = 0; start < experts; start += static_cast<int>(blockDim.x)) {
+    int const e = start + static_cast<int>(threadIdx.x);
+    std::int32_t own = 0, earlier = 0;
+    if (e < experts)
+      for (unsigned b = 0; b < gridDim.x; ++b) {
+        std::int32_t const c = static_cast<std::int32_t>(alone ? block[e] : ptx::read_shared_of(b, block + e));
+        own += c;
+        if (b < blockIdx.x) earlier += c;
       }
-#pragma unroll
-      for (int b = 0; b < map_plan::most_blocks; ++b) {
-#pragma unroll
-        for (int h = 0; h < per_word; ++h) {
-          std::int32_t const c = static_cast<std::int32_t>(per_word == 1 ? of_block[b]
-                                                           : h == 0      ? of_block[b] & 0xFFFFu
-                                                                         : of_block[b] >> 16);
-          all[h] += c;
-          if (b < static_cast<int>(blockIdx.x)) earlier[h] += c;
-        }
-      }
-    }
-    std::int32_t own = 0;
-#pragma unroll
-    for (int h = 0; h < per_word; ++h) own += all[h];
     std::int32_t up_to = own;  // and with the lanes, then the warps before
 #pragma unroll
     for (int d = 1; d < lanes; d *= 2) {
-      std::int32_t const other = ::__shfl_up_sync(~0U, up_to, d);
+      std::int32_t const other = ::__shfl_up_sync(~0U, up_to, static_cast<unsigned>(d));
       if (lane >= d) up_to += other;
     }
     if (lane == lanes - 1) carry[warp] = up_to;
     __syncthreads();
-    std::int32_t before = total, sum = total;
-    int const left = (words - start + lanes - 1) / lanes, busy = left < p.warps ? left : p.warps;  // warps that have words
-    for (int w = 0; w < busy; ++w) {
-      if (w == warp) before = sum;
-      sum += carry[w];
+    std::int32_t before = total + up_to - own;
+    for (int w = 0; w < p.warps; ++w) {
+      if (w < warp) before += carry[w];
+      total += carry[w];
     }
-    total = sum;
-    before += up_to - own;
-#pragma unroll
-    for (int h = 0; h < per_word; ++h) {
-      int const e = word * per_word + h;
-      if (word < words && e < p.experts) {
-        base[e] = before + earlier[h];
-        if (blockIdx.x == 0) f.map.expert_offsets[e] = before;
-        before += all[h];
-      }
+    if (e < experts) {
+      base[e] = before + earlier;
+      if (blockIdx.x == 0) f.map.expert_offsets[e] = before;
     }
-    __syncthreads();  // the next words write carry, the rows below read base
+    __syncthreads();  // the next experts write carry, the rows below read base
   }
-  if (blocks > 1) ptx::cluster_arrive();  // no block leaves while others read its counts
-  if (blockIdx.x == 0 && threadIdx.x == 0) f.map.expert_offsets[p.experts] = total;
+  if (!alone) ptx::cluster_arrive_relaxed();  // no block leaves while others read its counts
+  if (blockIdx.x == 0 && threadIdx.x == 0) f.map.expert_offsets[experts] = total;
 
-  auto const place = [&](std::int64_t slot, int e, int ranked) {
+  each_slot([&](std::uint32_t slot, int expert, std::int32_t before) {  // which counts on from the earlier warps
     if (slot >= last) return;
-    std::int32_t const row = e >= 0 ? base[e] + ranked : -1;
+    std::int32_t const row = expert >= 0 ? base[expert] + before : -1;
     f.map.slot_to_row[slot] = row;
     if (row >= 0) f.map.row_to_slot[row] = static_cast<std::int32_t>(slot);
-  };
-  if constexpr (Kept > 0) {
-#pragma unroll
-    for (int r = 0; r < kept; ++r) {
-      int const e = expert[r] >= 0 ? expert[r] & 0xFFFF : -1;
-      place(first + r * lanes, e, (expert[r] >> 16) + (e >= 0 ? static_cast<int>(mine.of[e]) : 0));
-    }
-  } else {
-    for (std::int64_t i = first; i - lane < last; i += lanes) {
-      int const e = expert_of(i, valid);
-      place(i, e, mine.add(e));  // `mine` now counts on from the earlier warps
-    }
-  }
-  for (std::int64_t i = total + std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < slots; i += std::int64_t{blocks} * blockDim.x)
+  });
+#pragma unroll 1
+  for (std::uint32_t i = static_cast<std::uint32_t>(total) + blockIdx.x * blockDim.x + threadIdx.x; i < slots; i += gridDim.x * blockDim.x)
     f.map.row_to_slot[i] = -1;
-  if (blocks > 1) ptx::cluster_wait();
+  if (!alone) ptx::cluster_wait();
 }
 
 /// Blocks that may work together: most_blocks, which every device of compute capability 9.0 or later can place, if the code was made for
 /// one.
 MOESAIC_CUDA_HOST inline int map_cluster() {
   cudaFuncAttributes a{};
-  if (::cudaFuncGetAttributes(&a, reinterpret_cast<void const*>(build_map<1>)) != cudaSuccess) {
+  if (::cudaFuncGetAttributes(&a, reinterpret_cast<void const*>(build_map<map_plan>)) != cudaSuccess) {
     static_cast<void>(::cudaGetLastError());
     return 1;
   }
   return a.ptxVersion >= 90 ? map_plan::most_blocks : 1;
 }
 
-template <int Kept>
-MOESAIC_CUDA_HOST status start_map(cudaStream_t stream, build_dispatch_map const& f, map_plan const& p) {
+template <class... Parameters, class... Arguments>
+MOESAIC_CUDA_HOST status start_cluster(cudaStream_t stream, int blocks, int threads, std::int64_t shared_bytes,
+                                       void (*kernel)(Parameters...), Arguments const&... arguments) {
   cudaLaunchAttribute cluster{};
   cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim.x = static_cast<unsigned>(p.blocks);
+  cluster.val.clusterDim.x = static_cast<unsigned>(blocks);
   cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
   cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(p.blocks));
-  config.blockDim = dim3(static_cast<unsigned>(p.warps * map_plan::lanes));
-  config.dynamicSmemBytes = static_cast<std::size_t>(p.shared_words() * 4);
+  config.gridDim = dim3(static_cast<unsigned>(blocks));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
   config.stream = stream;
   config.attrs = &cluster;
-  config.numAttrs = p.blocks > 1 ? 1 : 0;
-  return status_of(::cudaLaunchKernelEx(&config, build_map<Kept>, f, p));
+  config.numAttrs = blocks > 1 ? 1 : 0;
+  return status_of(::cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+}
+
+template <int Words, int Warps, int Rounds>
+MOESAIC_CUDA_HOST status start_map_in_registers(cudaStream_t stream, int blocks, build_dispatch_map const& f) {
+  using shape = register_map<Words, Warps, Rounds>;
+  return start_cluster(stream, blocks, shape::threads, sizeof(typename shape::shared), build_map_in_registers<shape, Words, Warps, Rounds>,
+                       f);
+}
+
+/// Blocks of 1024 threads, or one of 512, with as few rounds as they allow.
+template <int Words>
+MOESAIC_CUDA_HOST status start_map_of(cudaStream_t stream, std::int64_t slots, int blocks, build_dispatch_map const& f) {
+  if (slots <= 512) return start_map_in_registers<Words, 16, 1>(stream, 1, f);
+  if (slots <= blocks * 1024) return start_map_in_registers<Words, 32, 1>(stream, blocks, f);
+  if (slots <= blocks * 2048) return start_map_in_registers<Words, 32, 2>(stream, blocks, f);
+  if (slots <= blocks * 4096) return start_map_in_registers<Words, 32, 4>(stream, blocks, f);
+  return start_map_in_registers<Words, 32, 8>(stream, blocks, f);
 }
 
 }  // namespace detail
@@ -274,13 +197,13 @@ struct launcher<build_dispatch_map> {
   MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, build_dispatch_map const& f) {
     if (n <= 0) return {};
     std::int64_t const slots = f.map.tokens * f.map.top_k;
-    detail::map_plan const p = detail::map_plan::of(slots, f.map.experts, slots > 4096 ? detail::map_cluster() : 1);
+    int const blocks = slots > 4096 ? detail::map_cluster() : 1;
+    if (slots <= blocks * 8192 && f.map.experts <= 256) return detail::start_map_of<128>(stream, slots, blocks, f);
+    if (slots <= blocks * 8192 && f.map.experts <= 512) return detail::start_map_of<256>(stream, slots, blocks, f);
+    detail::map_plan const p = detail::map_plan::of(slots, f.map.experts, blocks);
     if (p.warps == 0) return start_any(stream, n, f);
-    if (p.rounds == 1) return detail::start_map<1>(stream, f, p);
-    if (p.rounds == 2) return detail::start_map<2>(stream, f, p);
-    if (p.rounds == 4) return detail::start_map<4>(stream, f, p);
-    if (p.rounds == 8) return detail::start_map<8>(stream, f, p);
-    return detail::start_map<0>(stream, f, p);
+    return detail::start_cluster(stream, p.blocks, p.warps * detail::map_plan::lanes, p.shared_bytes(), detail::build_map<detail::map_plan>,
+                                 f, p);
   }
 };
 

@@ -103,35 +103,46 @@ struct quantize_extent {
 
 /// Where a row's codes go: to the row of the same number …
 struct same_row {
+  static constexpr bool one = true;
   template <class F>
   __device__ void for_each(int row, F const& f) const {
     f(std::int64_t{row});
   }
 };
-/// … or, for a token, to the rows of all its slots.
+/// … or, for a token, to the rows of all its slots, and if rows of all tokens come first, to the token's there.
 struct rows_of_token {
+  static constexpr bool one = false;
   std::int32_t const* slot_to_row;
   int top_k;
+  std::int64_t ahead;
 
   template <class F>
   __device__ void for_each(int token, F const& f) const {
+    if (ahead > 0) f(std::int64_t{token});
     for (int k = 0; k < top_k; ++k)
-      if (std::int32_t const row = slot_to_row[std::int64_t{token} * top_k + k]; row >= 0) f(std::int64_t{row});
+      if (std::int32_t const row = slot_to_row[std::int64_t{token} * top_k + k]; row >= 0) f(ahead + row);
   }
 };
 
-/// Warp w of block (i, y) has rows of its 32 / lanes, and scale block y · warps + w of each. Columns are a multiple of 8.
+/// A warp has the same scale block of `high` rows, or neighbouring scale blocks of one row: the latter where rows are written to several
+/// places, so that each gets long pieces.
+template <class Source, class Targets>
+struct quantize_warp {
+  static constexpr int quantizers = 32 / Source::lanes, high = Targets::one ? quantizers : 1, wide = quantizers / high;
+};
+
+/// Block (i, y) has rows from i · high on, and a share of their scale blocks. Columns are a multiple of 8.
 template <class Source, class Scale, class Targets>
 __global__ void __launch_bounds__(256)
     quantize_kernel(Source const source, Targets const targets, quantized_rows<Scale> const out, quantize_extent const extent) {
   using sized = magnitude<typename Source::element_type>;
+  using warp = quantize_warp<Source, Targets>;
   constexpr int count = Source::count, lanes = Source::lanes, loads = scale_block / lanes / count;
-  int const lane = static_cast<int>(threadIdx.x % 32), part = lane % lanes;
-  int const b = static_cast<int>(blockIdx.y * (blockDim.x / 32) + threadIdx.x / 32);
+  int const lane = static_cast<int>(threadIdx.x % 32), part = lane % lanes, quantizer = lane / lanes;
+  int const b = static_cast<int>(blockIdx.y * (blockDim.x / 32) + threadIdx.x / 32) * warp::wide + quantizer % warp::wide;
   int const first = b * scale_block + part * count;
-  if (b * scale_block >= extent.cols) return;
-  int const row = static_cast<int>(blockIdx.x * (32U / lanes)) + lane / lanes;
-  bool mine = row < extent.rows || (row == extent.rows && b < extent.rest);
+  int const row = static_cast<int>(blockIdx.x) * warp::high + quantizer / warp::wide;
+  bool mine = b * scale_block < extent.cols && (row < extent.rows || (row == extent.rows && b < extent.rest));
   if (extent.row_count != nullptr) mine = mine && row < *extent.row_count;
 
   typename Source::row_part const from = source.row(mine ? row : 0);
@@ -177,7 +188,8 @@ MOESAIC_CUDA_HOST status start_quantize(cudaStream_t stream, std::int64_t n, Sou
                                         std::int64_t cols, std::int32_t const* row_count, Targets const& targets = {}) {
   std::int64_t const blocks = ceil_div(cols, scale_block);
   quantize_extent const extent{static_cast<int>(n / blocks), static_cast<int>(n % blocks), static_cast<int>(cols), row_count};
-  return start_rows(stream, ceil_div(ceil_div(n, blocks), 32 / Source::lanes), row_blocks::of(blocks * 32, 1),
+  using warp = quantize_warp<Source, Targets>;
+  return start_rows(stream, ceil_div(ceil_div(n, blocks), warp::high), row_blocks::of(ceil_div(blocks, warp::wide) * 32, 1),
                     quantize_kernel<Source, Scale, Targets>, source, targets, out, extent);
 }
 
@@ -190,14 +202,14 @@ bool takes_whole_words(quantized_rows<Scale> const& out, std::int64_t cols) {
 }  // namespace detail
 
 /// Every row of x quantised once and written to all rows that its token has in the map: permute after quantize, without the rows between.
-/// x [T, cols] with 16-byte aligned rows, cols a multiple of 8; out: a row for each slot. Rows without a slot are left alone. The bits of
-/// quantize_rows.
+/// x [T, cols] with 16-byte aligned rows, cols a multiple of 8; out: a row for each slot, behind `ahead` rows: 0, or T of the tokens
+/// themselves. Rows without a slot are left alone. The bits of quantize_rows.
 template <class T, class Scale>
 MOESAIC_CUDA_HOST status start_quantize_permute(cudaStream_t stream, matrix_view<T const> x, dispatch_map const& map,
-                                                quantized_rows<Scale> const& out) {
+                                                quantized_rows<Scale> const& out, std::int64_t ahead) {
   if (x.rows <= 0) return {};
   return detail::start_quantize(stream, x.rows * ceil_div(x.cols, scale_block), detail::stored_values<T>{x}, out, x.cols, nullptr,
-                                detail::rows_of_token{map.slot_to_row, map.top_k});
+                                detail::rows_of_token{map.slot_to_row, map.top_k, ahead});
 }
 
 template <class T, class Scale>

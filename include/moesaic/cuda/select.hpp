@@ -93,7 +93,7 @@ struct warp_select {
           bool const is_owner = lane == __ffs(static_cast<int>(owners)) - 1;
           second = ::__reduce_max_sync(~0U, is_owner ? second : first);
         }
-        std::uint32_t const k = of_two(best, second);
+        std::uint32_t const k = select_experts<L>::group_key(best, second);
         if (lane == g) group_key = k;
       }
     } else {
@@ -104,7 +104,7 @@ struct warp_select {
       if (lane < config.n_group) {
         std::uint32_t first = no_key, second = no_key;
         for (int i = 0; i < group_size; ++i) rank_two(first, second, keys[lane * group_size + i]);
-        group_key = of_two(first, second);
+        group_key = select_experts<L>::group_key(first, second);
       }
       __syncwarp();
     }
@@ -177,18 +177,6 @@ struct warp_select {
   __device__ static void rank_two(std::uint32_t& first, std::uint32_t& second, std::uint32_t k) {
     second = k > first ? first : larger(second, k);
     first = larger(first, k);
-  }
-
-  /// A group's key from those of its two best, as select_experts::keep_best_groups has it.
-  __device__ static std::uint32_t of_two(std::uint32_t first, [[maybe_unused]] std::uint32_t second) {
-    if constexpr (config.group_score == group_score_fn::top2_sum) {
-      if (first != no_key) {
-        float const lowest = from_bits(0x80000000U | inf_bits);
-        std::uint32_t const sum = ordered_key(plain_sum(score_of(first), second != no_key ? score_of(second) : lowest));
-        first = sum != no_key ? sum : ordered_key(lowest);
-      }
-    }
-    return first;
   }
 
   /// v of the lanes 0 … top_k−1, added in that order without the NaN among them.

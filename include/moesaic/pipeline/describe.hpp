@@ -67,6 +67,7 @@ struct layer_work {
   int own_element_bytes = 0;    ///< not 0: the backend gathers rows of its own and has the step up in one launch
   int partial_bytes = 4;        ///< of an element that a down GEMM writes
   bool router_reads_x = false;  ///< as it is given, not a copy in f32
+  bool folds_shared = false;    ///< the shared expert is a group of the routed GEMMs
 };
 
 constexpr double expected_active_experts(moe_config const& c, std::int64_t tokens) {
@@ -119,21 +120,22 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
   add({"map", 1, 0, S * 12 + (c.experts + 1) * 4.0, 0});
   if (own) {
     double const shared = c.shared_inter > 0 ? T : 0.0, sources = (T < rows ? T : rows) + shared;
-    add({"gather", c.shared_inter > 0 ? 2 : 1, 0, sources * hidden * w.x_bytes + (rows + shared) * row(c.hidden), 0});
+    add({"gather", c.shared_inter > 0 && !w.folds_shared ? 2 : 1, 0, (w.folds_shared ? T : sources) * hidden * w.x_bytes + (rows + shared) * row(c.hidden), 0});
   } else if (p.activations != activation_format::f32)
     add({"quantize", 1, 0, T * (hidden * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
-  add_up("up", active, T < rows && !own ? T : rows, rows, c.inter);
-  add_down("down", active, rows, c.inter);
-  if (c.shared_inter > 0) {
+  double const folded = w.folds_shared ? 1.0 : 0.0;
+  add_up("up", active + folded, T < rows && !own ? T : rows + folded * T, rows + folded * T, c.inter);
+  add_down("down", active + folded, rows + folded * T, c.inter);
+  if (c.shared_inter > 0 && !w.folds_shared) {
     add_up("shared up", 1, T, T, c.shared_inter);
     add_down("shared down", 1, T, c.shared_inter);
-    if (c.shared_gated) {
-      stage_cost& s = out.stage[out.stages - 1];
-      s.launches += 1;
-      s.weight_bytes += matrix_bytes(p.router, 1, c.hidden);
-      s.row_bytes += T * (hidden + 1) * 4;
-      s.operations += 2 * T * hidden;
-    }
+  }
+  if (c.shared_gated) {
+    stage_cost& s = out.stage[out.stages - 1];
+    s.launches += 1;
+    s.weight_bytes += matrix_bytes(p.router, 1, c.hidden);
+    s.row_bytes += T * (hidden + 1) * 4;
+    s.operations += 2 * T * hidden;
   }
   double const inputs = (rows + (c.shared_inter > 0 ? T : 0.0)) * hidden * w.partial_bytes + (c.zero_experts > 0 ? T * hidden * 4 : 0.0);
   add({"combine", 1, 0, inputs + T * hidden * w.y_bytes * (w.residual ? 2 : 1) + S * 8, 0});
@@ -145,6 +147,7 @@ template <class L, backend B>
 constexpr layer_cost describe(layer_work w) {
   if constexpr (detail::has_own_rows<B, L>) w.own_element_bytes = static_cast<int>(sizeof(typename detail::expert_rows_t<L, B>::element));
   w.partial_bytes = static_cast<int>(sizeof(detail::partial_t<L, B>));
+  w.folds_shared = detail::folds_shared<B, L>;
   w.router_reads_x = w.x_bytes == 2 && reads_rows_of<B, bf16>;
   return describe(L::config, L::policy, w);
 }

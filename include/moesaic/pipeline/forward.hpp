@@ -49,7 +49,9 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
     if (status const s = route_rows<L>(ctx, rows, weights, p.logits, given == given_choice::ids, p.choice); !s) return s;
   }
   if (status const s = ctx.launch(1, build_dispatch_map{p.choice.ids, p.map, valid_tokens}); !s) return s;
-  if constexpr (own_rows) {
+  if constexpr (folds_shared<B, L>) {
+    return ctx.template gather<format>(x, p.map, p.routed_x.rows, x.rows);
+  } else if constexpr (own_rows) {
     if (status const s = ctx.template gather<format>(x, p.map, p.routed_x.rows); !s) return s;
     if constexpr (c.shared_inter > 0) return ctx.template gather<format>(x, dispatch_map{}, p.shared_x.rows);
     return {};
@@ -104,6 +106,29 @@ activation_rule<L::config.act, terms_of<L>> routed_rule(prepared_weights<B, L> c
   return rule;
 }
 
+/// Rows of the routed experts and of the shared one, through both GEMMs.
+template <class L, backend B>
+status up_and_down(B const& ctx, prepared_weights<B, L> const& w, forward_plan<L, B> const& p) {
+  constexpr moe_config c = L::config;
+  std::int32_t const* const offsets = p.map.expert_offsets;
+  auto const rule = routed_rule<L>(w, p);
+  if constexpr (folds_shared<B, L>) {
+    std::int64_t const tokens = p.shared_out.rows;
+    if (status const s = ctx.template up<L::policy.activations>(p.routed_x, w.gate, w.up, offsets, rule, p.routed.hidden, w.shared_gate,
+                                                                w.shared_up, tokens);
+        !s)
+      return s;
+    matrix_view<partial_t<L, B>> const all{p.shared_out.data, tokens + p.partials.rows, p.partials.cols};
+    return ctx.grouped_gemm(gemm_input{p.routed.hidden}, w.down, offsets, all, w.shared_down, tokens);
+  } else {
+    if (status const s = up<L>(ctx, p.routed_x, w.gate, w.up, offsets, offsets + c.experts, rule, p.routed); !s) return s;
+    if (status const s = down<L>(ctx, p.routed, w.down, offsets, p.partials); !s || c.shared_inter == 0) return s;
+    activation_rule<c.act, no_terms> const shared_rule{limit_or_infinity(c.shared_act_limit)};
+    if (status const s = up<L>(ctx, p.shared_x, w.shared_gate, w.shared_up, nullptr, nullptr, shared_rule, p.shared); !s) return s;
+    return down<L>(ctx, p.shared, w.shared_down, nullptr, p.shared_out);
+  }
+}
+
 /// What the model's combine adds to the weighted sum.
 template <class L, class Y, backend B>
 combine_extras<Y, partial_t<L, B>> combine_extras_of(prepared_weights<B, L> const& w, forward_plan<L, B> const& p,
@@ -150,25 +175,14 @@ status forward(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& wei
   arena a(workspace);
   auto p = detail::forward_plan<L, B>::take(a, tokens);
   if (extras.choice.ids != nullptr) p.choice = extras.choice;
-  std::int32_t const* const offsets = p.map.expert_offsets;
 
   if (status const s = detail::front<L>(ctx, matrix_view<element const>(x), weights, extras.given, extras.valid_tokens, p); !s) return s;
-  if (status const s = detail::up<L>(ctx, p.routed_x, weights.gate, weights.up, offsets, offsets + c.experts,
-                                     detail::routed_rule<L>(weights, p), p.routed);
-      !s)
-    return s;
-  if (status const s = detail::down<L>(ctx, p.routed, weights.down, offsets, p.partials); !s) return s;
-  if constexpr (c.shared_inter > 0) {
-    activation_rule<c.act, no_terms> const rule{detail::limit_or_infinity(c.shared_act_limit)};
-    if (status const s = detail::up<L>(ctx, p.shared_x, weights.shared_gate, weights.shared_up, nullptr, nullptr, rule, p.shared); !s)
+  if (status const s = detail::up_and_down<L>(ctx, weights, p); !s) return s;
+  if constexpr (c.shared_gated)
+    if (status const s =
+            ctx.grouped_gemm(gemm_input{p.wide}, weights.shared_token_gate, nullptr, matrix_view<float>(p.shared_gate, tokens, 1));
+        !s)
       return s;
-    if (status const s = detail::down<L>(ctx, p.shared, weights.shared_down, nullptr, p.shared_out); !s) return s;
-    if constexpr (c.shared_gated)
-      if (status const s =
-              ctx.grouped_gemm(gemm_input{p.wide}, weights.shared_token_gate, nullptr, matrix_view<float>(p.shared_gate, tokens, 1));
-          !s)
-        return s;
-  }
   return ctx.launch(tokens, combine_row<Y, detail::partial_t<L, B>>{p.partials, p.map, p.choice.ids, p.choice.weights,
                                                                     detail::combine_extras_of<L>(weights, p, extras), y});
 }

@@ -53,6 +53,14 @@ requires(has_own_rows<B, L>) struct expert_rows<L, B> {
 template <class L, class B>
 using expert_rows_t = typename expert_rows<L, B>::type;
 
+/// Whether B multiplies L's shared expert along with the routed ones: gather, up and grouped_gemm then take its weights and the number of
+/// its rows, which come first, as well.
+template <class B, class L>
+inline constexpr bool folds_shared = false;
+template <class B, class L>
+requires(has_own_rows<B, L> && L::config.shared_inter > 0) && requires { B::template folds_shared<L>; }
+inline constexpr bool folds_shared<B, L> = B::template folds_shared<L>;
+
 /// What the down GEMM writes: fp32, unless B has a type B::partial<L>.
 template <class L, class B>
 struct partial {
@@ -133,19 +141,26 @@ struct forward_plan {
     p.map.top_k = c.top_k;
     p.map.experts = c.experts;
     p.wide_x = a.take<float>(tokens * c.hidden);
+    constexpr bool folds = folds_shared<B, L>;
+    std::int64_t const shared_rows = folds ? tokens : 0;  // ahead of the routed ones
     if constexpr (has_own_rows<B, L>) {
-      p.routed_x.rows = expert_rows_t<L, B>::take(a, slots, c.hidden);
-      if constexpr (c.shared_inter > 0) p.shared_x.rows = expert_rows_t<L, B>::take(a, tokens, c.hidden);
+      p.routed_x.rows = expert_rows_t<L, B>::take(a, shared_rows + slots, c.hidden);
+      if constexpr (c.shared_inter > 0 && !folds) p.shared_x.rows = expert_rows_t<L, B>::take(a, tokens, c.hidden);
     } else if constexpr (is_quantized(format)) {
       p.shared_x.rows = take_quantized<format>(a, tokens, c.hidden);
     } else if constexpr (format != activation_format::f32) {
       p.rounded = {a.take<float>(tokens * c.hidden), tokens, c.hidden};
     }
-    p.routed = buffers::take(a, slots, c.inter);
-    p.partials = {a.take<partial_t<L, B>>(slots * c.hidden), slots, c.hidden};
+    p.routed = buffers::take(a, shared_rows + slots, c.inter);
+    auto* const rows = a.take<partial_t<L, B>>((shared_rows + slots) * c.hidden);
+    p.partials = {rows != nullptr ? rows + shared_rows * c.hidden : rows, slots, c.hidden};
     if constexpr (c.shared_inter > 0) {
-      p.shared = buffers::take(a, tokens, c.shared_inter);
-      p.shared_out = {a.take<partial_t<L, B>>(tokens * c.hidden), tokens, c.hidden};
+      if constexpr (folds) {
+        p.shared_out = {rows, tokens, c.hidden};
+      } else {
+        p.shared = buffers::take(a, tokens, c.shared_inter);
+        p.shared_out = {a.take<partial_t<L, B>>(tokens * c.hidden), tokens, c.hidden};
+      }
       if constexpr (c.shared_gated) p.shared_gate = a.take<float>(tokens);
     }
     return p;

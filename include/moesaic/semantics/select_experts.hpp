@@ -65,6 +65,19 @@ struct select_experts {
     score::weigh(g, s.score, s.usable_id, s.picked, out.weights + t * config.top_k);
   }
 
+  /// By what a group is ranked, from the keys of its two best. A missing second score counts as −inf, and so does a sum that is NaN
+  /// (+inf − inf): a group with a usable expert stands above a group with none.
+  MOESAIC_INLINE static std::uint32_t group_key(std::uint32_t first, [[maybe_unused]] std::uint32_t second) {
+    if constexpr (config.group_score == group_score_fn::top2_sum) {
+      if (first == no_key) return no_key;
+      float const lowest = from_bits(0x80000000U | inf_bits);
+      std::uint32_t const sum = ordered_key(score_of(first) + (second != no_key ? score_of(second) : lowest));
+      return sum != no_key ? sum : ordered_key(lowest);
+    } else {
+      return first;
+    }
+  }
+
  private:
   template <group G>
   MOESAIC_INLINE void keys(G const& g, scratch& s) const {
@@ -87,16 +100,7 @@ struct select_experts {
         second = key > first ? first : (key > second ? key : second);
         first = key > first ? key : first;
       }
-      if constexpr (config.group_score == group_score_fn::top2_sum) {
-        // A missing second score counts as −inf, and so does a sum that is NaN (+inf − inf): a group with a usable expert stands above a
-        // group with none.
-        if (first != no_key) {
-          float const lowest = from_bits(0x80000000U | inf_bits);
-          std::uint32_t const sum = ordered_key(score_of(first) + (second != no_key ? score_of(second) : lowest));
-          first = sum != no_key ? sum : ordered_key(lowest);
-        }
-      }
-      s.group_key[j] = first;
+      s.group_key[j] = group_key(first, second);
     });
     top_k(g, s.group_key, config.n_group, config.topk_group, s.kept_group);
     g.for_each(choices, [&s](int e) {

@@ -28,42 +28,42 @@ MOESAIC_HD constexpr int tiles_of(std::int64_t rows, int tile_rows, int n_tiles)
   return static_cast<int>(ceil_div(rows, tile_rows)) * n_tiles;
 }
 
-/// One worker's way through the tiles `first`, first + step, … `starts` [experts + 1] counts the tiles before each expert.
+/// One worker's way through the tiles `first`, first + step, … `starts` [groups + 1] counts the tiles before each group.
 struct tile_walk {
   std::int32_t const* starts;
-  int experts;
+  int groups;
   int index;
   int step;
-  int expert = 0;
+  int group = 0;
 
-  /// Whether there is another tile; if so `expert` is its expert and `local()` its index among the expert's tiles.
+  /// Whether there is another tile; if so `group` is its group and `local()` its index among the group's tiles.
   MOESAIC_HD constexpr bool here() {
-    if (index >= starts[experts]) return false;
-    while (starts[expert + 1] <= index) ++expert;
+    if (index >= starts[groups]) return false;
+    while (starts[group + 1] <= index) ++group;
     return true;
   }
-  MOESAIC_HD constexpr int local() const { return index - starts[expert]; }
+  MOESAIC_HD constexpr int local() const { return index - starts[group]; }
   MOESAIC_HD constexpr void next() { index += step; }
 };
 
 #if defined(__CUDACC__)
 
-/// Fills `starts` and `offsets` [experts + 1] in shared memory; all `Threads` threads of the block call it, and it ends with a barrier.
-/// expert_offsets null: one expert with `rows` rows. `of_warp` is scratch in shared memory, one number a warp.
-template <int Threads>
-__device__ inline void count_tiles(std::int32_t const* expert_offsets, int experts, std::int64_t rows, int tile_rows, int n_tiles,
-                                   std::int32_t* starts, std::int32_t* offsets, std::int32_t* of_warp) {
+/// Fills `starts` and `offsets` [groups + 1] in shared memory; all `Threads` threads of the block call it, and it ends with a barrier.
+/// first_row(g), for g from 0 to `groups`: where group g's rows begin. `of_warp` is scratch in shared memory, one number a warp.
+template <int Threads, class FirstRow>
+__device__ inline void count_tiles(FirstRow const& first_row, int groups, int tile_rows, int n_tiles, std::int32_t* starts,
+                                   std::int32_t* offsets, std::int32_t* of_warp) {
   constexpr int warps = Threads / 32;
   int const lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   std::int32_t before = 0;
-  for (int base = 0; base < experts; base += Threads) {
+  for (int base = 0; base < groups; base += Threads) {
     int const e = base + static_cast<int>(threadIdx.x);
     std::int32_t first = 0, last = 0;
-    if (e < experts) {
-      first = expert_offsets != nullptr ? expert_offsets[e] : 0;
-      last = expert_offsets != nullptr ? expert_offsets[e + 1] : static_cast<std::int32_t>(rows);
+    if (e < groups) {
+      first = first_row(e);
+      last = first_row(e + 1);
       offsets[e] = first;
-      if (e == experts - 1) offsets[experts] = last;
+      if (e == groups - 1) offsets[groups] = last;
     }
     std::int32_t const own = tiles_of(last - first, tile_rows, n_tiles);
     std::int32_t sum = own;
@@ -79,11 +79,11 @@ __device__ inline void count_tiles(std::int32_t const* expert_offsets, int exper
       if (w < warp) ahead += of_warp[w];
       all += of_warp[w];
     }
-    if (e < experts) starts[e] = ahead + sum - own;
+    if (e < groups) starts[e] = ahead + sum - own;
     before = all;
     __syncthreads();
   }
-  if (threadIdx.x == 0) starts[experts] = before;
+  if (threadIdx.x == 0) starts[groups] = before;
   __syncthreads();
 }
 

@@ -13,6 +13,14 @@ using narrow_prefill = row_tile<1, 6>;  // where columns are no multiple of 256
 template <int Tokens, int Matrices>
 using decode = weight_tile<Tokens, Matrices, Matrices == 1 ? (Tokens == 64 ? 8 : 10) : (Tokens == 64 ? 4 : 5)>;
 
+/// The experts' weights, and the shared expert's where its rows come first: shared_rows of them.
+template <int Matrices>
+struct gemm_weights {
+  weight_operand const* routed[Matrices];
+  weight_operand const* shared[Matrices];  ///< null without shared_rows
+  std::int64_t shared_rows = 0;
+};
+
 /// What multiply() is told beside its operands.
 struct gemm_shape {
   std::int32_t const* expert_offsets;  ///< null: one expert, all rows
@@ -23,15 +31,19 @@ struct gemm_shape {
 
 /// Epilogue::matrices weights times x.rows rows of x, into the epilogue. n and k are multiples of 128. At most most_experts experts.
 template <class Epilogue>
-status multiply(cudaStream_t stream, quantized_rows<float> const& x, weight_operand const* const (&w)[Epilogue::matrices],
-                gemm_shape const& shape, Epilogue const& epilogue) {
+status multiply(cudaStream_t stream, quantized_rows<float> const& x, gemm_weights<Epilogue::matrices> const& w, gemm_shape const& shape,
+                Epilogue const& epilogue) {
   constexpr int most_experts = 1024;  // the schedule lies in shared memory
   if (x.rows == 0) return {};
   if (shape.experts > most_experts) return {errc::out_of_range, "weights", "experts", shape.experts, most_experts};
   gemm_arguments<Epilogue> a{};
-  for (int i = 0; i < Epilogue::matrices; ++i) a.w[i] = *w[i];
+  for (int i = 0; i < Epilogue::matrices; ++i) {
+    a.w[i] = *w.routed[i];
+    if (w.shared_rows > 0) a.shared[i] = *w.shared[i];
+  }
   a.expert_offsets = shape.expert_offsets;
-  a.rows = x.rows;
+  a.rows = static_cast<std::int32_t>(x.rows);
+  a.shared_rows = static_cast<std::int32_t>(w.shared_rows);
   a.experts = shape.experts;
   a.k_blocks = static_cast<int>(shape.k / scale_block);
   a.epilogue = epilogue;
@@ -46,7 +58,7 @@ status multiply(cudaStream_t stream, quantized_rows<float> const& x, weight_oper
     return launch_weight_gemm<Tile>(stream, a, shape.overlaps);
   };
   constexpr int matrices = Epilogue::matrices;
-  switch (tune::tile_for(x.rows, shape.experts)) {
+  switch (tune::tile_for(x.rows - w.shared_rows, shape.experts)) {
     case tune::hopper_tile::tokens_16: return by_weights(decode<16, matrices>{});
     case tune::hopper_tile::tokens_32: return by_weights(decode<32, matrices>{});
     case tune::hopper_tile::tokens_64: return by_weights(decode<64, matrices>{});

@@ -37,12 +37,12 @@ status launch_persistent(cudaStream_t stream, void (*kernel)(Arguments), int thr
 template <class Tile, class Epilogue>
 status launch_row_gemm(cudaStream_t stream, gemm_arguments<Epilogue> const& a, bool overlaps = false) {
   static_assert(Tile::shared_bytes(512) <= shared_memory_limit);
-  return launch_persistent(stream, row_gemm_kernel<Tile, Epilogue>, Tile::threads, Tile::shared_bytes(a.experts), overlaps, a);
+  return launch_persistent(stream, row_gemm_kernel<Tile, Epilogue>, Tile::threads, Tile::shared_bytes(a.groups()), overlaps, a);
 }
 template <class Tile, class Epilogue>
 status launch_weight_gemm(cudaStream_t stream, gemm_arguments<Epilogue> const& a, bool overlaps = false) {
   static_assert(Tile::shared_bytes(512) <= shared_memory_limit);
-  return launch_persistent(stream, weight_gemm_kernel<Tile, Epilogue>, Tile::threads, Tile::shared_bytes(a.experts), overlaps, a);
+  return launch_persistent(stream, weight_gemm_kernel<Tile, Epilogue>, Tile::threads, Tile::shared_bytes(a.groups()), overlaps, a);
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda::sm90

@@ -15,16 +15,29 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
-/// out rows [offsets[e], offsets[e+1]) = the same rows of x · W_eᵀ for every expert. With an epilogue of two matrices each tile takes 128
+/// out rows [offsets[e], offsets[e+1]) = the same rows of x · W_eᵀ for every expert; null offsets give all rows to one. With shared_rows > 0
+/// the first rows of x are the shared expert's, and all others' begin that much later. With an epilogue of two matrices each tile takes 128
 /// columns of both. n_tiles · (columns of a tile) = n.
 template <class Epilogue>
 struct gemm_arguments {
   row_operand x;
   weight_operand w[Epilogue::matrices];
+  weight_operand shared[Epilogue::matrices];
   std::int32_t const* expert_offsets;
-  std::int64_t rows;
+  std::int32_t rows, shared_rows;
   int experts, n_tiles, k_blocks;
   Epilogue epilogue;
+
+  /// A group is an expert; the shared one is the first.
+  MOESAIC_HD constexpr int ahead() const { return shared_rows > 0 ? 1 : 0; }
+  MOESAIC_HD constexpr int groups() const { return experts + ahead(); }
+  MOESAIC_HD constexpr std::int32_t first_row(int group) const {
+    if (group < ahead()) return 0;
+    int const e = group - ahead();
+    return shared_rows + (expert_offsets != nullptr ? expert_offsets[e] : e * rows);
+  }
+  __device__ weight_operand const& weights(int matrix, int group) const { return group < ahead() ? shared[matrix] : w[matrix]; }
+  __device__ int expert(int group) const { return group < ahead() ? 0 : group - ahead(); }
 };
 
 namespace detail {
@@ -52,17 +65,17 @@ struct row_gemm {
   std::int32_t const* offsets;
 
   struct tile {
-    int expert, n, row, rows_left;
+    int group, n, row, rows_left;
   };
 
   __device__ tile_walk walk() const {
-    return {starts, p.experts, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x)};
+    return {starts, p.groups(), static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x)};
   }
   __device__ tile at(tile_walk const& w) const {
-    int const first = offsets[w.expert], count = offsets[w.expert + 1] - first;
+    int const first = offsets[w.group], count = offsets[w.group + 1] - first;
     tile_place const place = place_of(w.local(), (count + Tile::rows - 1) / Tile::rows, p.n_tiles, Tile::strip);
     int const m0 = place.m * Tile::rows;
-    return {w.expert, place.n, first + m0, count - m0};
+    return {w.group, place.n, first + m0, count - m0};
   }
 
   __device__ void produce() const {
@@ -71,9 +84,14 @@ struct row_gemm {
     for (tile_walk w = walk(); w.here(); w.next()) {
       tile const t = at(w);
       CUtensorMap const* map[Epilogue::matrices];
+      int first[Epilogue::matrices];  // the tile's first row of weights
+      int const e = p.expert(t.group), n0 = t.n * tile_columns;
 #pragma unroll
-      for (int i = 0; i < Epilogue::matrices; ++i) map[i] = p.w[i].map(t.expert);
-      int const n0 = t.n * tile_columns;
+      for (int i = 0; i < Epilogue::matrices; ++i) {
+        weight_operand const& w_i = p.weights(i, t.group);
+        map[i] = w_i.map(e);
+        first[i] = w_i.row(e, n0);
+      }
       for (int kb = 0; kb < p.k_blocks; ++kb, pipe.next(stages)) {
         ptx::mbarrier_wait(empty + pipe.stage, pipe.parity ^ 1U);
         std::uint64_t* const bar = full + pipe.stage;
@@ -83,8 +101,7 @@ struct row_gemm {
         ptx::tma_load(shared + Tile::a_scales_at(pipe.stage), &p.x.scales, t.row / scale_slack * scale_slack, kb, bar, keep);
 #pragma unroll
         for (int i = 0; i < pieces; ++i)
-          ptx::tma_load(shared + Tile::piece_at(pipe.stage, i), map[two ? i : 0], k0,
-                        p.w[two ? i : 0].row(t.expert, two ? n0 : n0 + i * scale_block), bar, keep);
+          ptx::tma_load(shared + Tile::piece_at(pipe.stage, i), map[two ? i : 0], k0, two ? first[i] : first[0] + i * scale_block, bar, keep);
       }
     }
   }
@@ -124,7 +141,7 @@ struct row_gemm {
       float const* weight_scale[pieces];
 #pragma unroll
       for (int i = 0; i < pieces; ++i)
-        weight_scale[i] = p.w[two ? i : 0].scales[t.expert] + (n0 / scale_block + (two ? 0 : i)) * p.k_blocks;
+        weight_scale[i] = p.weights(two ? i : 0, t.group).scales[p.expert(t.group)] + (n0 / scale_block + (two ? 0 : i)) * p.k_blocks;
       auto const load_scales = [&](int kb) {
         scales s;
         float const* const of_row = row_scale + pipe.stage * (Tile::a_scale_pitch / 4) + t.row % scale_slack;
@@ -179,7 +196,7 @@ __global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel(__grid_const
   auto* const full = reinterpret_cast<std::uint64_t*>(shared + Tile::barriers_at);
   auto* const empty = full + Tile::stages;
   auto* const starts = reinterpret_cast<std::int32_t*>(shared + Tile::schedule_at);
-  auto* const offsets = starts + p.experts + 1;
+  auto* const offsets = starts + p.groups() + 1;
   int const warp = static_cast<int>(threadIdx.x) / 32;
   if (threadIdx.x == 0) {
     ptx::prefetch_tensor_map(&p.x.codes);
@@ -190,7 +207,7 @@ __global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel(__grid_const
     }
     ptx::fence_mbarrier_init();
   }
-  count_tiles<Tile::threads>(p.expert_offsets, p.experts, p.rows, Tile::rows, p.n_tiles, starts, offsets,
+  count_tiles<Tile::threads>([&](int g) { return p.first_row(g); }, p.groups(), Tile::rows, p.n_tiles, starts, offsets,
                              reinterpret_cast<std::int32_t*>(shared + Tile::staging_at));
   ptx::wait_for_dependency();
   ptx::launch_dependents();

@@ -22,23 +22,26 @@ struct weight_gemm {
   std::int32_t const* starts;
   std::int32_t const* offsets;
 
-  __device__ tile_walk walk() const { return {starts, p.experts, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x)}; }
+  __device__ tile_walk walk() const { return {starts, p.groups(), static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x)}; }
 
   struct tile {
     int row, rows_left, n0;
   };
   __device__ tile at(tile_walk const& w) const {
-    int const first = offsets[w.expert], count = offsets[w.expert + 1] - first;
+    int const first = offsets[w.group], count = offsets[w.group + 1] - first;
     tile_place const place = place_of(w.local(), (count + Tile::rows - 1) / Tile::rows, p.n_tiles, 8);
     return {first + place.m * Tile::rows, count - place.m * Tile::rows, place.n * Tile::columns};
   }
 
-  __device__ void load_weights(int stage, int kb, int e, tile const& t, std::uint64_t policy) const {
+  __device__ void load_weights(int stage, int kb, int group, tile const& t, std::uint64_t policy) const {
+    int const e = p.expert(group);
     ptx::mbarrier_arrive_expect(full + stage, Tile::stage_bytes + Tile::a_scale_bytes);
 #pragma unroll
-    for (int i = 0; i < matrices; ++i)
-      ptx::tma_load(shared + Tile::weights_at(stage) + i * Tile::weight_bytes, p.w[i].map(e), kb * scale_block, p.w[i].row(e, t.n0),
-                    full + stage, policy);
+    for (int i = 0; i < matrices; ++i) {
+      weight_operand const& w = p.weights(i, group);
+      ptx::tma_load(shared + Tile::weights_at(stage) + i * Tile::weight_bytes, w.map(e), kb * scale_block, w.row(e, t.n0), full + stage,
+                    policy);
+    }
   }
   __device__ void load_rows(int stage, int kb, tile const& t, std::uint64_t policy) const {
     ptx::tma_load(shared + Tile::tokens_at(stage), &p.x.codes, kb * scale_block, t.row, full + stage, policy);
@@ -52,7 +55,7 @@ struct weight_gemm {
     if (w.here()) {
       tile const t = at(w);
       ahead = p.k_blocks < stages ? p.k_blocks : stages;
-      for (int kb = 0; kb < ahead; ++kb) load_weights(kb, kb, w.expert, t, once);
+      for (int kb = 0; kb < ahead; ++kb) load_weights(kb, kb, w.group, t, once);
     }
     ptx::wait_for_dependency();
     pipeline_place pipe;
@@ -61,7 +64,7 @@ struct weight_gemm {
       for (int kb = 0; kb < p.k_blocks; ++kb, --ahead, pipe.next(stages)) {
         if (ahead <= 0) {
           ptx::mbarrier_wait(empty + pipe.stage, pipe.parity ^ 1U);
-          load_weights(pipe.stage, kb, w.expert, t, once);
+          load_weights(pipe.stage, kb, w.group, t, once);
         }
         load_rows(pipe.stage, kb, t, keep);
       }
@@ -78,7 +81,7 @@ struct weight_gemm {
       tile const t = at(w);
       float const* weight_scale[matrices];
 #pragma unroll
-      for (int i = 0; i < matrices; ++i) weight_scale[i] = p.w[i].scales[w.expert] + t.n0 / scale_block * p.k_blocks;
+      for (int i = 0; i < matrices; ++i) weight_scale[i] = p.weights(i, w.group).scales[p.expert(w.group)] + t.n0 / scale_block * p.k_blocks;
       float total[matrices][half];
 #pragma unroll
       for (int i = 0; i < matrices; ++i)
@@ -137,7 +140,7 @@ __global__ void __launch_bounds__(Tile::threads, 1) weight_gemm_kernel(__grid_co
   auto* const full = reinterpret_cast<std::uint64_t*>(shared + Tile::barriers_at);
   auto* const empty = full + Tile::stages;
   auto* const starts = reinterpret_cast<std::int32_t*>(shared + Tile::schedule_at);
-  auto* const offsets = starts + p.experts + 1;
+  auto* const offsets = starts + p.groups() + 1;
   int const warp = static_cast<int>(threadIdx.x) / 32;
   if (threadIdx.x == 0) {
     ptx::prefetch_tensor_map(&p.x.codes);
@@ -148,7 +151,7 @@ __global__ void __launch_bounds__(Tile::threads, 1) weight_gemm_kernel(__grid_co
     }
     ptx::fence_mbarrier_init();
   }
-  count_tiles<Tile::threads>(p.expert_offsets, p.experts, p.rows, Tile::rows, p.n_tiles, starts, offsets,
+  count_tiles<Tile::threads>([&](int g) { return p.first_row(g); }, p.groups(), Tile::rows, p.n_tiles, starts, offsets,
                              reinterpret_cast<std::int32_t*>(shared + Tile::staging_at));
   detail::weight_gemm<Tile, Epilogue> const work{p, shared, full, empty, starts, offsets};
   if (warp == math_warpgroups * 4) {

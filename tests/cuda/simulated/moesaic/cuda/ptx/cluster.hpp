@@ -15,6 +15,7 @@ T* dynamic_shared() {
   return reinterpret_cast<T*>(shared_memory);
 }
 inline void cluster_arrive() { simulated::fail("no clusters"); }
+inline void cluster_arrive_relaxed() { simulated::fail("no clusters"); }
 inline void cluster_wait() { simulated::fail("no clusters"); }
 inline std::uint32_t read_shared_of(unsigned, std::uint32_t const*) { simulated::fail("no clusters"); }
 

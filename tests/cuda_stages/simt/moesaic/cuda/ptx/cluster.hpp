@@ -27,6 +27,7 @@ inline void cluster_arrive() {
     ++m.generation;
   }
 }
+inline void cluster_arrive_relaxed() { cluster_arrive(); }
 inline void cluster_wait() {
   while (simt::now.cluster.generation == simt::now.current->cluster_generation) simt::yield();
   simt::now.progress = true;
