@@ -29,7 +29,7 @@ TEST(cpu_tuning, of_ones_own_is_what_forward_multiplies_by) {
   cpu::on const ctx(threads, mine{});  // instead of cpu::on(threads)
   // [on]
   using context = std::remove_const_t<decltype(ctx)>;
-  using rows = context::rows<tiny::layer::policy.activations, tiny::layer::policy.weights>;
+  using rows = context::rows<tiny::layer>;
   static_assert(std::is_same_v<rows::element, fp16> == tune::has_fp16_arithmetic);
   tiny::weights const w;
   std::vector<std::uint32_t> const own = tiny::forward_bits(ctx, w), native = tiny::forward_bits(cpu::on(threads), w);

@@ -1,5 +1,6 @@
 # One way into moesaic: its consumer is configured, built and run as a user would, without a network, and what moesaic did to it is looked at.
-#   cmake -DWAY=find_package -DMOESAIC=… -DWORK=… -DGENERATOR=… -DMAKE_PROGRAM=… -DCOMPILER=… [-DKOKKOS=<an installed Kokkos's cmake folder>] -P ways.cmake
+#   cmake -DWAY=find_package -DMOESAIC=… -DWORK=… -DGENERATOR=… -DMAKE_PROGRAM=… -DCOMPILER=… [-DKOKKOS=<an installed Kokkos's cmake folder>]
+#     [-DNVCC=…] -P ways.cmake
 cmake_minimum_required(VERSION 3.25.1)
 file(REMOVE_RECURSE ${WORK})
 file(MAKE_DIRECTORY ${WORK})
@@ -67,6 +68,10 @@ set(as_subproject SAYS ${nothing_but_the_standard} "moesaic::cpu: LINK_LIBRARIES
 if(WAY STREQUAL "include_path")
   expect(works COMMAND ${here}/include_path/build.sh ${COMPILER} ${MOESAIC} ${WORK}/consumer)
   expect(works COMMAND ${WORK}/consumer SAYS "cpu 1.996564")
+  if(NVCC)  # -arch=sm_90a compiles for sm_90 too, which has no wgmma
+    expect(works COMMAND ${NVCC} -ccbin=${COMPILER} -std=c++20 -arch=sm_90a -I ${MOESAIC}/include ${here}/consumer.cu -o ${WORK}/consumer_cuda)
+    expect(works COMMAND ${WORK}/consumer_cuda SAYS "cuda, with")
+  endif()
 
 elseif(WAY STREQUAL "add_subdirectory")
   expect(works COMMAND ${configure} -S ${here}/add_subdirectory -B ${WORK}/build -DMOESAIC_SOURCE_DIR=${MOESAIC} ${as_subproject})
@@ -134,6 +139,15 @@ else()  # find_package, in a prefix that is not where it was installed
     find(real_kokkos works "0.1 REQUIRED COMPONENTS kokkos" -DKokkos_DIR=${KOKKOS} SAYS "moesaic::kokkos: LINK_LIBRARIES=moesaic::cpu,Kokkos::kokkos.")
     expect(works COMMAND ${CMAKE_COMMAND} --build ${WORK}/real_kokkos)
     expect(works COMMAND ${WORK}/real_kokkos/consumer SAYS "kokkos 1.996564")
+  endif()
+
+  # CUDA, as a project of that language asks for it.
+  find(cuda_is_a_component works "0.1 REQUIRED COMPONENTS cuda" SAYS "languages:CXX.")
+  if(NVCC)
+    expect(works COMMAND ${configure} -S ${here}/find_package_cuda -B ${WORK}/cuda -Dmoesaic_ROOT=${WORK}/moved -DCMAKE_CUDA_COMPILER=${NVCC}
+      -DCMAKE_CUDA_HOST_COMPILER=${COMPILER} -DCMAKE_CUDA_ARCHITECTURES=90a-real)
+    expect(works COMMAND ${CMAKE_COMMAND} --build ${WORK}/cuda)
+    expect(works COMMAND ${WORK}/cuda/consumer SAYS "cuda, with")
   endif()
 
   # An installation of the core alone.
