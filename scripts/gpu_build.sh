@@ -9,7 +9,7 @@ limit_mib=60  # a folder this large, together with the sources, is what a lent m
 jobs=${JOBS:-$jobs}
 
 # Targets of CMake, in the order in which gpu_run.sh runs what they make. One that does not exist is said and left out.
-targets=(test_conformance_cuda test_conformance_cuda_hopper test_cuda_stages bench_gpu_ceilings bench_gpu_stages bench_gpu_gemm bench_gpu_layer
+targets=(test_conformance_cuda test_conformance_cuda_hopper test_cuda_stages bench_gpu_ceilings bench_gpu_stages bench_gpu_gemm bench_gpu_router bench_gpu_layer
   deepseek_v3_write_checkpoint deepseek_v3_tiny_a deepseek_v3_tiny_b deepseek_v3_tiny_c deepseek_v3_extra_v2 deepseek_v3_extra_v2_f32 deepseek_v3_extra_v3)
 [ $# -lt 2 ] || targets=("${@:2}")
 

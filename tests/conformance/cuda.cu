@@ -72,6 +72,9 @@ inline void finish() { static_cast<void>(waited({}, "finish")); }
 #include "quantize.hpp"
 #elif CONFORMANCE_PART == 3
 #include <cuda/kernels_agree.hpp>
+#if CONFORMANCE_HOPPER
+#include <cuda/router_agrees.hpp>
+#endif
 
 #include "gemm.hpp"
 #elif CONFORMANCE_PART == 4

@@ -36,6 +36,13 @@ GATES = [
         "row_gemm_kernel": Kernel(has=(r"QGMMA", r"UTMALDG", r"USETMAXREG", r"SYNCS.*TRYWAIT"), lacks=(r"HMMA",), registers=232),
         "weight_gemm_kernel": Kernel(has=(r"QGMMA", r"UTMALDG", r"SYNCS.*TRYWAIT"), lacks=(r"HMMA",), registers=168),
     }),
+    Gate("bench/gpu/router.cu", kernels={
+        "router_tileILi64E": Kernel(has=(r"HGMMA", r"UTMALDG", r"SYNCS.*TRYWAIT", r"UCGABAR_ARV"), lacks=(r"HMMA",), registers=168),
+        "router_tileILi128ELi64EE": Kernel(has=(r"HGMMA", r"UTMALDG", r"SYNCS.*TRYWAIT", r"UCGABAR_ARV"), lacks=(r"HMMA",), registers=168),
+        "router_tileILi128ELi128EE": Kernel(has=(r"HGMMA", r"UTMALDG", r"SYNCS.*TRYWAIT", r"UCGABAR_ARV"), lacks=(r"HMMA",), registers=168),
+        "router_tileILi128ELi256EE": Kernel(has=(r"HGMMA", r"UTMALDG", r"USETMAXREG", r"SYNCS.*TRYWAIT", r"UCGABAR_ARV"), lacks=(r"HMMA",),
+                                            registers=240),
+    }),
     Gate("tests/gpu_gates/units/portable_gemm.cu", kernels={
         "fma_gemm": Kernel(has=(r"FFMA", r"LDS.*128")),
         "skinny_tileILi1ELi1EE": Kernel(has=(r"HMMA.16816.F32.BF16",)),

@@ -1,5 +1,5 @@
-// cuda::on{stream, tune::sm90a{}}: the context on Hopper. Row-wise stages and all GEMMs but E4M3 rows times E4M3 weights are the portable
-// backend's.
+// cuda::on{stream, tune::sm90a{}}: the context on Hopper. Row-wise stages are the portable backend's, and so are all GEMMs but those of E4M3
+// rows and E4M3 weights, and the router's of bf16.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -11,6 +11,7 @@
 #include <moesaic/config/layer.hpp>
 #include <moesaic/cuda/gemm/portable.hpp>
 #include <moesaic/cuda/gemm/sm90/grouped_gemm.hpp>
+#include <moesaic/cuda/gemm/sm90/router_gemm.hpp>
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/cuda/quantize.hpp>
 
@@ -57,7 +58,7 @@ struct hopper {
   cudaStream_t stream;
   int multiprocessors;
 
-  /// The router multiplies x as it is.
+  /// The router multiplies x as it is; bf16 rows and weights that takes_router() takes by wgmma, whose bits are its own.
   template <class X>
   static constexpr bool reads_rows_of = true;
 
@@ -135,6 +136,9 @@ struct hopper {
       if (a.row_to_slot == nullptr && sm90::takes_shape(w.n, w.k) && out.stride % 2 == 0)
         return sm90::multiply(stream, a.rows, {{&w.operand}, {}}, {expert_offsets, w.experts, w.n, w.k, false},
                               sm90::store_f32{out.data, out.stride});
+    if constexpr (std::is_same_v<Rows, matrix_view<bf16 const>> && F == weight_format::bf16)
+      if (expert_offsets == nullptr && a.row_to_slot == nullptr && sm90::takes_router(a.rows, w))
+        return sm90::multiply_router(stream, multiprocessors, a.rows, w, out);
     return launch_portable_gemm(stream, multiprocessors, gemm_arguments<Rows, F>{a, w, expert_offsets, out});
   }
 };

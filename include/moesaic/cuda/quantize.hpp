@@ -101,20 +101,23 @@ struct quantize_extent {
   std::int32_t const* row_count;
 };
 
-/// Where a row's codes go: to the row of the same number …
+/// Where a row's codes and scales go: to the row of the same number …
 struct same_row {
   static constexpr bool one = true;
+  bool scales_follow = false;
   template <class F>
   __device__ void for_each(int row, F const& f) const {
     f(std::int64_t{row});
   }
 };
-/// … or, for a token, to the rows of all its slots, and if rows of all tokens come first, to the token's there.
+/// … or, for a token, to the rows of all its slots, and if rows of all tokens come first, to the token's there. `scales_follow`: a second
+/// kernel takes the scales from there to the slots.
 struct rows_of_token {
   static constexpr bool one = false;
   std::int32_t const* slot_to_row;
   int top_k;
   std::int64_t ahead;
+  bool scales_follow;
 
   template <class F>
   __device__ void for_each(int token, F const& f) const {
@@ -173,7 +176,7 @@ __global__ void __launch_bounds__(256)
 #pragma unroll
     for (int i = 0; i < loads; ++i)
       if (has[i]) *reinterpret_cast<word<count>*>(to + i * lanes * count) = codes[i];
-    if (part == 0) {
+    if (part == 0 && !(targets.scales_follow && target != row)) {
       out.scale(b, target) = scale;
       if (target == out.rows - 1)
 #pragma unroll 1
@@ -201,15 +204,39 @@ bool takes_whole_words(quantized_rows<Scale> const& out, std::int64_t cols) {
 
 }  // namespace detail
 
+namespace detail {
+
+/// A thread has one row behind the first `tokens` and every gridDim.y-th scale block, which it takes from its token's row. Rows of one
+/// expert are neighbours but their tokens are not: written along with the codes, scales go out four bytes at a time.
+template <class Scale>
+__global__ void __launch_bounds__(256)
+    spread_scales(std::int64_t slots, std::int32_t const* row_to_slot, int top_k, std::int64_t tokens, quantized_rows<Scale> const out) {
+  std::int64_t const row = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (row >= slots) return;
+  std::int32_t const slot = row_to_slot[row];
+  if (slot < 0) return;
+  std::int64_t const blocks = ceil_div(out.cols, scale_block);
+  for (std::int64_t b = blockIdx.y; b < blocks; b += gridDim.y) out.scale(b, tokens + row) = out.scale(b, slot / top_k);
+}
+
+}  // namespace detail
+
 /// Every row of x quantised once and written to all rows that its token has in the map: permute after quantize, without the rows between.
 /// x [T, cols] with 16-byte aligned rows, cols a multiple of 8; out: a row for each slot, behind `ahead` rows: 0, or T of the tokens
 /// themselves. Rows without a slot are left alone. The bits of quantize_rows.
 template <class T, class Scale>
 MOESAIC_CUDA_HOST status start_quantize_permute(cudaStream_t stream, matrix_view<T const> x, dispatch_map const& map,
                                                 quantized_rows<Scale> const& out, std::int64_t ahead) {
+  constexpr std::int64_t many = 2048;  // tokens from which two kernels are faster than scattered scales
   if (x.rows <= 0) return {};
-  return detail::start_quantize(stream, x.rows * ceil_div(x.cols, scale_block), detail::stored_values<T>{x}, out, x.cols, nullptr,
-                                detail::rows_of_token{map.slot_to_row, map.top_k, ahead});
+  bool const scales_follow = ahead > 0 && x.rows >= many;
+  if (status const s = detail::start_quantize(stream, x.rows * ceil_div(x.cols, scale_block), detail::stored_values<T>{x}, out, x.cols,
+                                              nullptr, detail::rows_of_token{map.slot_to_row, map.top_k, ahead, scales_follow});
+      !s || !scales_follow)
+    return s;
+  std::int64_t const slots = x.rows * map.top_k;
+  return start_rows(stream, ceil_div(slots, 256), row_blocks{256, 8}, detail::spread_scales<Scale>, slots, map.row_to_slot, map.top_k, ahead,
+                    out);
 }
 
 template <class T, class Scale>

@@ -36,8 +36,8 @@ concept backend = requires(B const& b, detail::any_stage f, weight_matrices<weig
   { b.grouped_gemm(a, p, offsets, out) } -> detail::same_as<status>;
 };
 
-/// Whether B's grouped_gemm also reads rows of X as they are, a gemm_input<matrix_view<X const>>, with the bits of the same rows widened to
-/// f32; it says so by a member reads_rows_of<X>. The router's input then needs no copy in f32.
+/// Whether B's grouped_gemm also reads rows of X as they are, a gemm_input<matrix_view<X const>>, as near to float64 as the same rows
+/// widened to f32; it says so by a member reads_rows_of<X>. The router's input then needs no copy in f32.
 template <class B, class X>
 concept reads_rows_of = detail::same_as<X, float> || requires {
   requires B::template reads_rows_of<X>;

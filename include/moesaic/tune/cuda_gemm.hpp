@@ -21,4 +21,23 @@ MOESAIC_HD constexpr hopper_tile tile_for(std::int64_t rows, std::int64_t expert
   return hopper_tile::rows_128;
 }
 
+/// Tiles of the router GEMM, each the work of a cluster.
+enum class hopper_router_tile {
+  tokens_64_experts_32,
+  tokens_64_experts_64,
+  tokens_128_experts_64,
+  tokens_128_experts_128,
+  tokens_128_experts_256,
+};
+
+/// The smallest tiles of which as many clusters as the device runs at once make the whole result; else the largest that `experts` fill.
+MOESAIC_HD constexpr hopper_router_tile router_tile_for(std::int64_t tokens, std::int64_t experts, std::int64_t clusters) {
+  constexpr int rows[] = {64, 64, 128, 128, 128}, columns[] = {32, 64, 64, 128, 256};
+  int i = 0;
+  while (i < 4 && (columns[i] < experts || columns[i + 1] == columns[i]) &&
+         ((tokens + rows[i] - 1) / rows[i]) * ((experts + columns[i] - 1) / columns[i]) > clusters)
+    ++i;
+  return static_cast<hopper_router_tile>(i);
+}
+
 }  // namespace moesaic::inline MOESAIC_ABI::tune

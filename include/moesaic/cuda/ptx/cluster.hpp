@@ -47,5 +47,17 @@ __device__ inline std::uint32_t read_shared_of([[maybe_unused]] unsigned rank, s
   return *mine;
 #endif
 }
+__device__ inline float4 read_shared_of([[maybe_unused]] unsigned rank, float4 const* mine) {
+#if __CUDA_ARCH__ >= 900
+  std::uint32_t const address = static_cast<std::uint32_t>(::__cvta_generic_to_shared(mine));
+  std::uint32_t remote;
+  float4 v;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(rank));
+  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "r"(remote));
+  return v;
+#else
+  return *mine;
+#endif
+}
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda::ptx

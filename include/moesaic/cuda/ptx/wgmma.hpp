@@ -24,11 +24,10 @@ __device__ inline void wgmma_touch(float (&d)[Count]) {
 }
 
 /// Describes a K-major operand tile in shared memory: rows of 128 bytes, 128-byte swizzle as TMA writes it, 1024-byte aligned; 8 rows are
-/// one core matrix group, 1024 bytes apart. The next 32 columns are 2 units further on.
-__device__ inline std::uint64_t wgmma_descriptor(void const* tile) {
-  constexpr std::uint64_t swizzle_128 = std::uint64_t{1} << 62, group_stride = std::uint64_t{1024 >> 4} << 32, unused = std::uint64_t{1} << 16;
-  return swizzle_128 | group_stride | unused | ((shared_address(tile) & 0x3ffff) >> 4);
-}
+/// one group, 1024 bytes apart. The high word is always the same; the next 32 columns are 2 units of the low word further on.
+inline constexpr std::uint64_t descriptor_high = (std::uint64_t{1} << 62 | std::uint64_t{1024 >> 4} << 32);
+MOESAIC_HD constexpr std::uint32_t descriptor_low(std::uint32_t shared_address) { return 1U << 16 | (shared_address & 0x3ffffU) >> 4; }
+__device__ inline std::uint64_t wgmma_descriptor(void const* tile) { return descriptor_high | descriptor_low(shared_address(tile)); }
 
 /// d [64, Width] (+)= a [64, 32] · b [Width, 32]ᵀ by one warpgroup; asynchronous. Thread t holds rows 16·(t/32) + (t%32)/4 + 8·(i/2%2) and columns
 /// 8·(i/4) + 2·(t%4) + i%2 as d[i]. `accumulate` 0 starts from zero.

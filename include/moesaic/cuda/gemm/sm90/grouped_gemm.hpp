@@ -8,11 +8,6 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
-using prefill = row_tile<2, 4>;          // 128 rows × 256 columns
-using narrow_prefill = row_tile<1, 6>;  // where columns are no multiple of 256
-template <int Tokens, int Matrices>
-using decode = weight_tile<Tokens, Matrices, Matrices == 1 ? (Tokens == 64 ? 8 : 10) : (Tokens == 64 ? 4 : 5)>;
-
 /// The experts' weights, and the shared expert's where its rows come first: shared_rows of them.
 template <int Matrices>
 struct gemm_weights {

@@ -108,7 +108,7 @@ struct row_gemm {
 
   /// Starts the products of one piece of the stage.
   __device__ static void multiply(float (&sum)[half], std::uint32_t a, std::uint32_t b) {
-    constexpr std::uint64_t high = std::uint64_t{0x40000040U} << 32;
+    constexpr std::uint64_t high = ptx::descriptor_high;
     ptx::wgmma_touch(sum);
     ptx::wgmma_fence();
     a = __shfl_sync(0xffffffffU, a, 0);
@@ -129,8 +129,8 @@ struct row_gemm {
   __device__ void multiply_all() const {
     int const warp = static_cast<int>(threadIdx.x) / 32 - 4, lane = static_cast<int>(threadIdx.x) % 32, group = warp / 4;
     char* const staging = shared + Tile::staging_at + warp * Tile::staging_bytes_per_warp;
-    std::uint32_t const a_low = 0x10000U | ptx::shared_address(shared + Tile::a_at(0) + group * 64 * scale_block) >> 4;
-    std::uint32_t const b_low = 0x10000U | ptx::shared_address(shared + Tile::piece_at(0, 0)) >> 4;
+    std::uint32_t const a_low = ptx::descriptor_low(ptx::shared_address(shared + Tile::a_at(0) + group * 64 * scale_block));
+    std::uint32_t const b_low = ptx::descriptor_low(ptx::shared_address(shared + Tile::piece_at(0, 0)));
     constexpr std::uint32_t stage_step = Tile::stage_bytes >> 4, piece_step = Tile::piece_bytes >> 4;
     float const* const row_scale = reinterpret_cast<float const*>(shared + Tile::a_scales_at(0)) + warp * 16 + lane / 4;
 

@@ -18,7 +18,7 @@ inline constexpr int scale_slack = 4;
 /// and the sums of one.
 template <int Pieces, int Stages>
 struct row_tile {
-  static constexpr int rows = 128, pieces = Pieces, stages = Stages;
+  static constexpr int rows = 128, pieces = Pieces, stages = Stages, ctas = 1;
   static constexpr int columns = Pieces * scale_block;
   static constexpr int strip = 16 / Pieces;  // tile columns, see place_of
   static constexpr int threads = (1 + math_warpgroups) * threads_per_warpgroup;
@@ -41,10 +41,11 @@ struct row_tile {
 };
 
 /// Weight rows are the wgmma's rows: 128 of each matrix times `Tokens` rows of x. For experts with few rows: weights are streamed, and
-/// nothing is multiplied in vain.
-template <int Tokens, int Matrices, int Stages>
+/// nothing is multiplied in vain. Two CTAs an SM, where registers and shared memory allow it, share the bandwidth more evenly in the last
+/// round of tiles than one with twice the stages.
+template <int Tokens, int Matrices, int Stages, int Ctas>
 struct weight_tile {
-  static constexpr int rows = Tokens, columns = 128, matrices = Matrices, stages = Stages;
+  static constexpr int rows = Tokens, columns = 128, matrices = Matrices, stages = Stages, ctas = Ctas;
   static constexpr int threads = math_warpgroups * threads_per_warpgroup + 32;
 
   static constexpr int weight_bytes = columns * scale_block, token_bytes = Tokens * scale_block;
@@ -60,6 +61,12 @@ struct weight_tile {
   static constexpr int schedule_at = barriers_at + Stages * 16;
   MOESAIC_HD static constexpr int shared_bytes(int experts) { return schedule_at + 8 * (experts + 1); }
 };
+
+/// The tiles in use, with as many stages as shared memory holds.
+using prefill = row_tile<2, 4>;         // 128 rows × 256 columns
+using narrow_prefill = row_tile<1, 6>;  // where columns are no multiple of 256
+template <int Tokens, int Matrices>
+using decode = weight_tile<Tokens, Matrices, Matrices == 1 ? (Tokens == 64 ? 8 : 10) : (Tokens == 64 ? 4 : 5), 1>;
 
 /// The stage and the parity of the `n`-th K block that goes through a pipeline.
 struct pipeline_place {

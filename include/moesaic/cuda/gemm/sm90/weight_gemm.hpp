@@ -72,10 +72,10 @@ struct weight_gemm {
   }
 
   __device__ void multiply_all() const {
-    constexpr std::uint64_t high = std::uint64_t{0x40000040U} << 32;
+    constexpr std::uint64_t high = ptx::descriptor_high;
     int const thread = static_cast<int>(threadIdx.x), warp = thread / 32, lane = thread % 32, group = warp / 4;
-    std::uint32_t const w_low = 0x10000U | ptx::shared_address(shared + Tile::weights_at(0) + group * 64 * scale_block) >> 4;
-    std::uint32_t const x_low = 0x10000U | ptx::shared_address(shared + Tile::tokens_at(0)) >> 4;
+    std::uint32_t const w_low = ptx::descriptor_low(ptx::shared_address(shared + Tile::weights_at(0) + group * 64 * scale_block));
+    std::uint32_t const x_low = ptx::descriptor_low(ptx::shared_address(shared + Tile::tokens_at(0)));
     pipeline_place pipe;
     for (tile_walk w = walk(); w.here(); w.next()) {
       tile const t = at(w);
@@ -132,9 +132,9 @@ struct weight_gemm {
 
 }  // namespace detail
 
-/// One CTA an SM, Tile::threads threads, Tile::shared_bytes(experts) bytes of dynamic shared memory.
+/// Tile::ctas CTAs an SM, Tile::threads threads, Tile::shared_bytes(groups) bytes of dynamic shared memory.
 template <class Tile, class Epilogue>
-__global__ void __launch_bounds__(Tile::threads, 1) weight_gemm_kernel(__grid_constant__ gemm_arguments<Epilogue> const p) {
+__global__ void __launch_bounds__(Tile::threads, Tile::ctas) weight_gemm_kernel(__grid_constant__ gemm_arguments<Epilogue> const p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(1024) char shared[];
   auto* const full = reinterpret_cast<std::uint64_t*>(shared + Tile::barriers_at);
