@@ -5,12 +5,16 @@
 
 #include <cstring>
 #include <random>
+#include <type_traits>
 #include <vector>
 
 namespace {
 
 using moesaic::bf16;
 
+static_assert(std::is_same_v<decltype(moesaic::cuda::on{cudaStream_t{}}), moesaic::cuda::on<>>);
+static_assert(std::is_same_v<decltype(moesaic::cuda::on{cudaStream_t{}, moesaic::tune::sm90a{}}), backend>);
+static_assert(std::is_same_v<decltype(moesaic::cuda::on{cudaStream_t{}, exact{}}), moesaic::cuda::on<exact>>);
 static_assert(moesaic::backend<moesaic::cuda::on<exact>>);
 static_assert(moesaic::detail::has_own_rows<moesaic::cuda::on<exact>, layer> && moesaic::detail::folds_shared<backend, layer>);
 
