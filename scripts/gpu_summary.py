@@ -55,7 +55,7 @@ def layer(rows):
         yield (f"layer of {mine[0]['experts']} experts and a shared one, 1024 and more tokens an expert", "1000 TFLOP/s", span(rates, 0), verdict(rates, 1000))
     if large:
         kernels = [r["kernels"] for r in large]
-        yield ("the same", "5 launches at most", span(kernels, 0), "met" if max(kernels) <= 5 else f"missed by {max(kernels) - 5}")
+        yield ("launches of a layer", "5 at most", span(kernels, 0), "met" if max(kernels) <= 5 else f"missed by {max(kernels) - 5}")
 
 
 def stages(rows):
