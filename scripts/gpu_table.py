@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Renders as Markdown what gpu_run.sh measured: the JSON lines of a folder such as docs/measured/<date>_<card>.
 
-  python3 scripts/gpu_table.py FOLDER [--all]
+  python3 scripts/gpu_table.py FOLDER [--all] >FOLDER/README.md
 
-Without --all, the best configuration of each bandwidth only. Kinds of lines that this script does not know become tables of all that they hold.
+Ahead of the tables stands what was to be reached, and what was (gpu_summary.py). Without --all, the best configuration of each bandwidth only.
+Kinds of lines that this script does not know become tables of all that they hold.
 """
 import json
 import pathlib
 import sys
+
+import gpu_summary
 
 
 def number(x):
@@ -55,6 +58,9 @@ known = {
     "layer_dense": ("A layer's GEMMs as dense products by cuBLASLt", None),
     "torch": ("torch", None),
     "cublaslt": ("cuBLASLt", None),
+    "stage": ("Row-wise stages", [("", lambda r: r["stage"]), ("tokens", lambda r: f"{r['tokens']:,}"), ("µs", lambda r: number(r["us"])),
+                                  ("from, to", lambda r: span(r["us_min"], r["us_max"])), ("GB/s", lambda r: number(r.get("gb_per_s"))),
+                                  ("share of cudaMemcpy", lambda r: number(r.get("share_of_copy")))]),
 }
 for item in ("read", "bulk_read", "write", "copy"):
     known[item] = ("Bandwidth, every configuration", bandwidth)
@@ -103,6 +109,24 @@ def print_table(title, columns, rows):
         print("| " + " | ".join(str(cell(row)) for _, cell in columns) + " |")
 
 
+def print_summary(paths):
+    """The title, and what gpu_summary.py finds in all files together."""
+    rows = []
+    for path in paths:
+        for text in path.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(text))
+            except ValueError:
+                pass  # main says so
+    card = next((r["name"] for r in rows if r.get("item") == "card"), "GPU")
+    print(f"# Measured on {'an' if card[:1] in 'AN' else 'a'} {card}\n\nMade by scripts/gpu_table.py of the files beside this one; medians.\n\n## Summary")
+    for title, heads, lines in (("What was to be reached", ["work", "must", "measured", ""], gpu_summary.musts(rows)),
+                                ("Layers, as forward runs them", *gpu_summary.layers(rows)),
+                                ("Grouped GEMM, the tile that forward takes", *gpu_summary.products(rows))):
+        if lines:
+            print_table(title, [(head, lambda line, i=i: line[i]) for i, head in enumerate(heads)], lines)
+
+
 def main():
     if len(sys.argv) < 2:
         print(__doc__)
@@ -112,6 +136,7 @@ def main():
     if not files:
         print(f"no *.jsonl in {folder}", file=sys.stderr)
         return 1
+    print_summary(files)
     for path in files:
         print(f"\n## {path.name}")
         tables, errors = {}, []

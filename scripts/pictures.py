@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws docs/rooms.svg, dataflow.svg, cpu_layout.svg and cpu_roofline.svg. Standard library only.
+"""Draws docs/rooms.svg, dataflow.svg, cpu_layout.svg, cpu_roofline.svg and cuda_hopper.svg. Standard library only.
 
 scripts/pictures.py [FOLDER]    FOLDER: where they go, docs/ unless told. The rooms and doors come from tests/rooms/check.sh, which enforces them.
 """
@@ -276,9 +276,110 @@ def cpu_roofline(file):
     p.save(file)
 
 
+def cuda_hopper(file):
+    plain, gate, up_, rows_ = (PAPER, LINE), BLUE, VIOLET, AMBER
+    p = picture(880, 730, "The Hopper grouped GEMM: a prefill tile from memory to hidden rows, the order of tiles, a decode tile")
+    p.text(28, 38, "Many rows an expert: rows of x are the wgmma's rows", 16, anchor="start", weight=600)
+    p.text(852, 38, "a layer's first GEMM; E4M3, 128 columns a step", 12, MUTED, anchor="end")
+
+    # Memory: x, gate, up, each with the box that TMA brings.
+    x, w, step = 28, 150, 40
+    for i, (name, note, colour, boxed) in enumerate((("x", "rows sorted by expert", rows_, "128 rows"), ("gate", "of the expert", gate, "128 rows"),
+                                                     ("up", "of the expert", up_, "128 rows"))):
+        y = 76 + i * 112
+        p.text(x, y - 8, name, 13, anchor="start", mono=True, weight=600)
+        p.text(x + 8 * len(name) + 8, y - 8, note, 12, MUTED, anchor="start")
+        p.cell(x, y, w, 78, plain)
+        for k in range(4):
+            p.cell(x + 6 + k * 34, y + 22, 34, 34, colour if k == 1 else plain)
+        p.text(x + w - 4, y + 72, f"{boxed} × 128 columns", 10, MUTED, anchor="end")
+        p.arrow((x + 6 + 2 * 34, y + 39), *([(206, y + 39), (206, 274)] if i == 2 else []), (226, 274 if i == 2 else y + 39))
+
+    # The ring.
+    rx, ry, sw = 228, 92, 44
+    p.text(rx, ry - 24, "shared memory", 13, anchor="start", weight=600)
+    p.text(rx, ry - 8, "4 stages of 48 KB", 12, MUTED, anchor="start")
+    for stage in range(4):
+        left = rx + stage * (sw + 4)
+        for i, (colour, name) in enumerate(((rows_, "x"), (gate, "g"), (up_, "u"))):
+            p.cell(left, ry + i * 74, sw, 68, colour, name, 13)
+        p.text(left + sw / 2, ry + 240, str(stage), 11, MUTED)
+    p.text(rx + 94, ry + 262, "a full and an empty barrier each", 12, MUTED)
+    p.box(rx, ry + 278, 188, 44, GREEN, "producer", "one thread, TMA; 24 registers")
+
+    # The warpgroups.
+    mx, mw = 452, 212
+    for i, name in enumerate(("warpgroup 0", "warpgroup 1")):
+        y = 92 + i * 126
+        p.cell(mx, y, mw, 112, GREEN)
+        p.text(mx + 10, y + 19, name, 13, anchor="start", mono=True, weight=600)
+        p.text(mx + mw - 10, y + 19, f"rows {64 * i} to {64 * i + 63}", 12, MUTED, anchor="end")
+        p.cell(mx + 10, y + 30, 92, 32, gate, "gate", 12)
+        p.cell(mx + 110, y + 30, 92, 32, up_, "up", 12)
+        p.text(mx + mw / 2, y + 80, "total += sum · both scales", 12)
+        p.text(mx + mw / 2, y + 98, "one fma for 128 columns of wgmma", 11, MUTED)
+        p.arrow((rx + 190, y + 56), (mx - 3, y + 56))
+        p.arrow((mx + mw, y + 56), (700, y + 56))
+    p.text(mx + mw / 2, 92 + 264, "240 registers: 128 totals, 64 sums", 12, MUTED)
+    p.text(mx + mw / 2, 92 + 282, "one promotes, the other multiplies", 12, MUTED)
+
+    # The epilogue.
+    ex = 702
+    for i in range(2):
+        p.box(ex, 118 + i * 126, 150, 60, VIOLET, "SwiGLU", "scale of 128, E4M3 codes")
+    p.text(ex + 75, 92 + 264, "128 hidden columns", 12, MUTED)
+    p.text(ex + 75, 92 + 282, "(down: stored as bf16)", 12, MUTED)
+
+    # The order of tiles.
+    top = 456
+    p.line((28, 430), (852, 430), stroke="#e2e8f0")
+    p.text(28, top, "The order of tiles", 16, anchor="start", weight=600)
+    c, tx, ty = 15, 28, top + 26
+    for row in range(9):
+        for column in range(16):
+            index = (column // 8) * 72 + row * 8 + column % 8
+            p.cell(tx + column * c, ty + row * c, c, c, GREEN if index < 68 else plain)
+    for row in range(9):
+        p.line((tx + 3, ty + row * c + c / 2), (tx + 8 * c - 3, ty + row * c + c / 2), stroke=GREEN[1], width=1)
+    p.line((tx + 8 * c, ty - 4), (tx + 8 * c, ty + 9 * c + 4), stroke=INK, width=1.6)
+    p.text(tx, ty + 9 * c + 20, "down strips of 8 tile columns, row by row.", 12, MUTED, anchor="start")
+    p.text(tx, ty + 9 * c + 37, "Blocks that run at one time (green) share a few", 12, MUTED, anchor="start")
+    p.text(tx, ty + 9 * c + 54, "rows of x; the strip's weights stay in L2.", 12, MUTED, anchor="start")
+    p.text(tx, ty + 9 * c + 71, "The tiles of all experts are one list that each", 12, MUTED, anchor="start")
+    p.text(tx, ty + 9 * c + 88, "block counts from expert_offsets.", 12, MUTED, anchor="start")
+
+    # The decode tile.
+    dx = 330
+    p.text(dx, top, "Few rows an expert: weights are the wgmma's rows", 16, anchor="start", weight=600)
+    dy = top + 44
+    p.text(dx, dy - 10, "ring of 10 stages", 13, anchor="start", weight=600)
+    p.text(dx + 140, dy - 10, "16 KB of weights, 16 to 64 tokens; 5 with gate and up", 12, MUTED, anchor="start")
+    for stage in range(10):
+        p.cell(dx + stage * 28, dy, 26, 56, gate, "W" if stage < 7 else "", 12)
+        p.cell(dx + stage * 28, dy + 58, 26, 15, rows_, "x" if stage < 3 else "", 10)
+    p.text(dx + 292, dy + 22, "W, at once: the first tile's weights", 12, anchor="start")
+    p.text(dx + 292, dy + 39, "are under way while the kernel", 12, MUTED, anchor="start")
+    p.text(dx + 292, dy + 53, "ahead is still making x", 12, MUTED, anchor="start")
+    p.text(dx + 292, dy + 70, "x: behind griddepcontrol.wait", 12, anchor="start")
+    ay = dy + 106
+    for i in range(2):
+        p.cell(dx, ay + i * 52, 150, 46, GREEN)
+        p.text(dx + 75, ay + i * 52 + 20, f"warpgroup {i}", 12, mono=True, weight=600)
+        p.text(dx + 75, ay + i * 52 + 36, f"weight rows {64 * i} to {64 * i + 63}", 11, MUTED)
+        p.cell(dx + 158, ay + i * 52, 60, 46, rows_, "16", 12)
+    p.text(dx + 188, ay - 8, "tokens", 11, MUTED)
+    p.arrow((dx + 220, ay + 49), (dx + 244, ay + 49))
+    p.text(dx + 250, ay + 28, "transposed in shared memory (stmatrix),", 12, MUTED, anchor="start")
+    p.text(dx + 250, ay + 45, "so that rows of the result are written whole.", 12, MUTED, anchor="start")
+    p.text(dx + 250, ay + 69, "The same 128 columns in the same order,", 12, anchor="start")
+    p.text(dx + 250, ay + 86, "the same fma: the same bits.", 12, anchor="start")
+    p.save(file)
+
+
 if __name__ == "__main__":
     to = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else root / "docs"
     rooms(to / "rooms.svg")
     dataflow(to / "dataflow.svg")
     cpu_layout(to / "cpu_layout.svg")
     cpu_roofline(to / "cpu_roofline.svg")
+    cuda_hopper(to / "cuda_hopper.svg")

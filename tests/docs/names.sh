@@ -5,7 +5,7 @@
 cd "$1" || exit
 types=$(sed -n 's/^struct \([a-z0-9_]*\) {$/\1/p' include/moesaic/config/models.hpp)
 families=$(sed -n '/define MOESAIC_FOR_EACH_FAMILY/,$p' tests/families/families.hpp | grep -o 'X([a-z0-9_]*)' | sed 's/X(\(.*\))/\1/' | grep -vx family)
-tests=$(find tests -name '*.cpp' -o -name '*.hpp' | xargs sed -n 's/^\(TYPED_\)\{0,1\}TEST\(_F\)\{0,1\}(\([a-z0-9_]*\), *\([a-z0-9_]*\)).*/\3.\4/p'; for f in $families; do echo "families.$f"; done)
+tests=$(find tests -name '*.cpp' -o -name '*.hpp' -o -name '*.cu' | xargs sed -n 's/^\(TYPED_\)\{0,1\}TEST\(_F\)\{0,1\}(\([a-z0-9_]*\), *\([a-z0-9_]*\)).*/\3.\4/p'; for f in $families; do echo "families.$f"; done)
 {
   # | family | ranked → weight | what else | type, type or – | test |
   sed -n 's/^| .* | .* | .* | \(.*\) | `\([a-z0-9_]*\)` |$/\2|\1/p' docs/models.md | while IFS='|' read -r test row; do

@@ -9,7 +9,7 @@ cp -r "$1/docs" "$2/names"
 cp -r "$1/include/moesaic/config" "$2/names/include/moesaic"
 cp -r "$1/tests/families" "$1/tests/semantics" "$2/names/tests"
 cd "$2/names"
-rm docs/determinism.md docs/numerics.md docs/cpu.md docs/add_an_instruction_set.md  # they name tests of other folders
+rm docs/determinism.md docs/numerics.md docs/cpu.md docs/cuda.md docs/add_an_instruction_set.md  # they name tests of other folders
 sed -i 's/| `kimi_k2`, `kimi_linear`, `moonlight` | `kimi_k2` |/| `kimi_k2`, `kimi_liner`, `moonlight` | `kimi_k4` |/' docs/models.md
 echo '`top_k.topk_breaks_ties_by_lowest_index`, `top_k.breaks_no_ties`, `topk.topk_breaks_ties_by_lowest_index`, `choice.top_k`' >docs/laws.md
 if "$here/names.sh" . 2>out.txt; then exit 1; fi
