@@ -3,10 +3,22 @@
 TILE = ((10, "x16"), (22, "x32"), (48, "x64"))  # tune::tile_for: up to so many rows an expert, the benchmark's column
 
 
-def chosen(row):
-    """Whether forward takes this tile for a shape of so many rows."""
-    column = next((c for most, c in TILE if row["rows_each"] <= most), "2x128")
-    return row["work"] == "gemm" and row["column"] == column
+def chosen(tiles):
+    """The one of a shape's lines whose tile forward takes (tune::tile_for, tune::few_rounds), or None."""
+    of = {r["column"]: r for r in tiles if r["work"] == "gemm"}
+    any_row = tiles[0]
+    column = next((c for most, c in TILE if any_row["rows_each"] <= most), "2x128")
+    few = min(any_row["rows"], any_row["experts"]) <= 64
+    return of.get(column + " 2", of.get(column)) if few and column in ("x16", "x32") else of.get(column)
+
+
+def shapes_of(rows):
+    """(N, K, experts, rows each): the lines of that shape."""
+    shapes = {}
+    for r in rows:
+        if r.get("item") == "grouped":
+            shapes.setdefault((r["n"], r["k"], r["experts"], r["rows_each"]), []).append(r)
+    return shapes
 
 
 def span(values, digits=2):
@@ -26,17 +38,17 @@ def verdict(values, must, at_most=False):
 
 def grouped_gemm(rows):
     prefill, decode = {}, {}
-    for r in rows:
-        if r.get("item") != "grouped":
+    for (n, k, _, rows_each), tiles in shapes_of(rows).items():
+        ours = chosen(tiles)
+        if ours is None:
             continue
-        shape = (r["experts"], r["rows_each"])
-        if r["share_of"] == "cublaslt" and r["rows_each"] >= 1024:
-            prefill.setdefault((r["n"], r["k"]), {}).setdefault(shape, {})[r["column"]] = r["tflops"]
-        elif r["share_of"] == "read" and 4 <= r["rows_each"] <= 64 and chosen(r):
-            decode.setdefault((r["n"], r["k"]), []).append(r)
+        if rows_each >= 1024:
+            prefill.setdefault((n, k), []).append((ours, {r["column"]: r for r in tiles}))
+        elif ours["share_of"] == "read" and 4 <= rows_each <= 64:
+            decode.setdefault((n, k), []).append(ours)
     for (n, k), shapes in prefill.items():
         for peer, what in (("lt block", "block scales as ours"), ("lt fast", "one scale a matrix, fast accumulation")):
-            pairs = [(s["2x128"], s[peer]) for s in shapes.values() if "2x128" in s and peer in s]
+            pairs = [(ours["tflops"], of[peer]["tflops"]) for ours, of in shapes if peer in of]
             if pairs:
                 shares = [ours / theirs for ours, theirs in pairs]
                 yield (f"grouped GEMM, N {n} K {k}, 1024 and more tokens an expert", f"0.9 of dense cuBLASLt: {what}",
@@ -103,14 +115,10 @@ def layers(rows):
 
 def products(rows):
     """(heads, lines): the tile that forward takes beside cuBLASLt or a read kernel."""
-    shapes = {}
-    for r in rows:
-        if r.get("item") == "grouped":
-            shapes.setdefault((r["n"], r["k"], r["experts"], r["rows_each"]), []).append(r)
     lines = []
-    for (n, k, experts, rows_each), tiles in shapes.items():
+    for (n, k, experts, rows_each), tiles in shapes_of(rows).items():
         us = {r["column"]: r for r in tiles}
-        ours = next((r for r in tiles if chosen(r)), None)
+        ours = chosen(tiles)
         if ours is None:
             continue
         block, fast = us.get("lt block"), us.get("lt fast")

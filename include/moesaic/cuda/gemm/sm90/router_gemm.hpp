@@ -263,7 +263,8 @@ MOESAIC_CUDA_HOST inline status multiply_router(cudaStream_t stream, int multipr
   if (out.rows == 0) return {};
   std::int64_t const w_stride = w.row_stride != 0 ? w.row_stride : w.k;
   auto const by = [&]<class Tile>(Tile) { return launch_router_gemm<Tile>(stream, x, w.codes.base, w_stride, out); };
-  switch (tune::router_tile_for(out.rows, out.cols, multiprocessors / router_ranks)) {
+  // One less than SMs allow: clusters lie in one GPC each, and not all of these are a multiple (15 fit the 132 SMs of an H200).
+  switch (tune::router_tile_for(out.rows, out.cols, multiprocessors / router_ranks - 1)) {
     case tune::hopper_router_tile::tokens_64_experts_32: return by(router_tile<64, 32>{});
     case tune::hopper_router_tile::tokens_64_experts_64: return by(router_tile<64, 64>{});
     case tune::hopper_router_tile::tokens_128_experts_64: return by(router_tile<128, 64>{});
