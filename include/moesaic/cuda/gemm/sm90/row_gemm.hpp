@@ -137,13 +137,6 @@ struct row_gemm {
     pipeline_place pipe;
     for (tile_walk w = walk(); w.here(); w.next()) {
       tile const t = at(w);
-      if (group * 64 >= t.rows_left) {  // an expert's last rows may all be the other warpgroup's, which then has the tensor cores to itself
-        for (int kb = 0; kb < p.k_blocks; ++kb, pipe.next(stages)) {
-          ptx::mbarrier_wait(full + pipe.stage, pipe.parity);
-          if (lane == 0) ptx::mbarrier_arrive(empty + pipe.stage);
-        }
-        continue;
-      }
       int const n0 = t.n * tile_columns;
       float const* weight_scale[pieces];
 #pragma unroll
