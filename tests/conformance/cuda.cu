@@ -74,6 +74,7 @@ inline void finish() { static_cast<void>(waited({}, "finish")); }
 #include <cuda/kernels_agree.hpp>
 #if CONFORMANCE_HOPPER
 #include <cuda/router_agrees.hpp>
+#include <cuda/tensor_map_laws.hpp>
 #endif
 
 #include "gemm.hpp"

@@ -36,18 +36,6 @@ struct wgmma_e4m3;
 
 
 template <>
-struct wgmma_e4m3<8> {
-  __device__ static void issue(float (&d)[4], std::uint64_t a, std::uint64_t b, int accumulate) {
-    asm volatile(
-        "{ .reg .pred p; setp.ne.b32 p, %6, 0; wgmma.mma_async.sync.aligned.m64n8k32.f32.e4m3.e4m3 {"
-        "%0, %1, %2, %3"
-        "}, %4, %5, p, 1, 1; }"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "l"(a), "l"(b), "r"(accumulate));
-  }
-};
-
-template <>
 struct wgmma_e4m3<16> {
   __device__ static void issue(float (&d)[8], std::uint64_t a, std::uint64_t b, int accumulate) {
     asm volatile(
