@@ -13,9 +13,12 @@ constexpr moesaic::cuda::boxed_matrix with(moesaic::cuda::boxed_matrix m, int mo
 static_assert(moesaic::cuda::check_boxed("a", good_map).code == moesaic::errc::ok);
 static_assert(moesaic::cuda::check_boxed("a", {nullptr, 0, 7168, 7168, 1, 128, 128, true}).code == moesaic::errc::out_of_range);
 static_assert(moesaic::cuda::check_boxed("a", {nullptr, 1000, 7168, 7169, 1, 128, 128, true}).code == moesaic::errc::misaligned);
-static_assert(moesaic::cuda::check_boxed("a", with(good_map, &moesaic::cuda::boxed_matrix::box_rows, 257)).code == moesaic::errc::out_of_range);
-static_assert(moesaic::cuda::check_boxed("a", with(good_map, &moesaic::cuda::boxed_matrix::box_cols, 64)).code == moesaic::errc::shape_mismatch);
-static_assert(moesaic::cuda::check_boxed("a", with(good_map, &moesaic::cuda::boxed_matrix::box_cols, 120)).code == moesaic::errc::misaligned);
+static_assert(moesaic::cuda::check_boxed("a", with(good_map, &moesaic::cuda::boxed_matrix::box_rows, 257)).code ==
+              moesaic::errc::out_of_range);
+static_assert(moesaic::cuda::check_boxed("a", with(good_map, &moesaic::cuda::boxed_matrix::box_cols, 64)).code ==
+              moesaic::errc::shape_mismatch);
+static_assert(moesaic::cuda::check_boxed("a", with(good_map, &moesaic::cuda::boxed_matrix::box_cols, 120)).code ==
+              moesaic::errc::misaligned);
 
 // Codes that TMA cannot read are refused before a driver is asked.
 TEST(prepare, names_codes_that_are_not_16_byte_aligned) {
