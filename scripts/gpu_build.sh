@@ -16,7 +16,7 @@ targets=(test_conformance_cuda test_conformance_cuda_hopper test_cuda_stages ben
 say "configuring in build-gpu"
 # The executables carry their C++ library. x86-64-v3: any machine that such a card sits in has it, and without its fma the tests' oracles take minutes.
 cmake -S . -B build-gpu -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CUDA_ARCHITECTURES=90a-real -DCMAKE_CXX_FLAGS=-march=x86-64-v3 \
-  -DCMAKE_CUDA_FLAGS=-Xcompiler=-march=x86-64-v3 -DCMAKE_EXE_LINKER_FLAGS='-static-libstdc++ -static-libgcc' \
+  -DCMAKE_CUDA_FLAGS="-Xcompiler=-march=x86-64-v3 --compress-mode=size" -DCMAKE_EXE_LINKER_FLAGS='-static-libstdc++ -static-libgcc' \
   -DMOESAIC_NATIVE=OFF -DMOESAIC_CUDA=ON -DMOESAIC_GPU=ON -DMOESAIC_KOKKOS=OFF -DMOESAIC_TESTS=ON -DMOESAIC_BENCH=ON -DMOESAIC_EXAMPLES=ON >build-gpu.log 2>&1 || {
   cat build-gpu.log
   exit 1

@@ -86,10 +86,15 @@ card() {
 section conformance 120 tests.log 12 "$bin/conformance_cuda" "$bin/conformance_cuda" '--gtest_filter=-*Determin*:*determin*:*Graph*:*graph*'
 section determinism 60 tests.log 6 "$bin/conformance_cuda" "$bin/conformance_cuda" '--gtest_filter=*Determin*:*determin*'
 section graph 60 tests.log 6 "$bin/conformance_cuda" "$bin/conformance_cuda" '--gtest_filter=*Graph*:*graph*'
+section hopper 60 tests.log 12 "$bin/conformance_cuda_hopper" "$bin/conformance_cuda_hopper"
 section stages_test 60 tests.log 12 "$bin/cuda_stages" "$bin/cuda_stages"
 for tool in memcheck racecheck initcheck synccheck; do
   section $tool 40 tests.log 6 "$bin/conformance_cuda" "$sanitizer" --tool $tool --error-exitcode 9 --print-limit 20 \
     "$bin/conformance_cuda" "--gtest_filter=$some"
+done
+for tool in memcheck racecheck; do
+  section hopper_$tool 40 tests.log 6 "$bin/conformance_cuda_hopper" "$sanitizer" --tool $tool --error-exitcode 9 --print-limit 20 \
+    "$bin/conformance_cuda_hopper" '--gtest_filter=forward.may_write*:router_gemm.leaves*'
 done
 section gemm_memcheck 60 tests.log 6 "$bin/bench_gpu_gemm" "$sanitizer" --tool memcheck --error-exitcode 9 --print-limit 20 \
   "$bin/bench_gpu_gemm" --check --shape 32x9

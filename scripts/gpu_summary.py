@@ -12,6 +12,20 @@ def chosen(tiles):
     return of.get(column + " 2", of.get(column)) if few and column in ("x16", "x32") else of.get(column)
 
 
+def rows_an_expert(row):
+    return row["rows_each"] if row.get("item") == "grouped" else row["tokens"] * 8 / row["experts"]
+
+
+def in_use(rows, of_prefill):
+    """A folder's lines; a layer or a grouped GEMM of many rows an expert that its folder prefill/ has, too, is that folder's."""
+    many = lambda r: r.get("item") in ("grouped", "layer", "layer_step") and rows_an_expert(r) > TILE[-1][0]
+    work = lambda r: tuple(r.get(key) for key in ("item", "model", "tokens", "experts", "rows_each", "n", "k"))
+    there = {work(r) for r in of_prefill if many(r)}
+    kept = [r for r in rows if work(r) not in there]
+    at = next((i for i, r in enumerate(kept) if r.get("item") == "grouped"), len(kept))
+    return kept[:at] + [r for r in of_prefill if many(r)] + kept[at:]
+
+
 def shapes_of(rows):
     """(N, K, experts, rows each): the lines of that shape."""
     shapes = {}

@@ -3,7 +3,7 @@
 
   python3 scripts/gpu_table.py FOLDER [--all] >FOLDER/README.md
 
-Ahead of the tables stands what was to be reached, and what was (gpu_summary.py). Without --all, the best configuration of each bandwidth only.
+FOLDER/prefill may hold more of them. Ahead of the tables stands what was to be reached, and what was (gpu_summary.py). Without --all, the best configuration of each bandwidth only.
 Kinds of lines that this script does not know become tables of all that they hold.
 """
 import json
@@ -109,17 +109,23 @@ def print_table(title, columns, rows):
         print("| " + " | ".join(str(cell(row)) for _, cell in columns) + " |")
 
 
-def print_summary(paths):
+def print_summary(folder, paths):
     """The title, and what gpu_summary.py finds in all files together."""
-    rows = []
+    rows, of_prefill = [], []
     for path in paths:
         for text in path.read_text(encoding="utf-8").splitlines():
             try:
-                rows.append(json.loads(text))
+                (rows if path.parent == folder else of_prefill).append(json.loads(text))
             except ValueError:
                 pass  # main says so
+    rows = gpu_summary.in_use(rows, of_prefill)
     card = next((r["name"] for r in rows if r.get("item") == "card"), "GPU")
-    print(f"# Measured on {'an' if card[:1] in 'AN' else 'a'} {card}\n\nMade by scripts/gpu_table.py of the files beside this one; medians.\n\n## Summary")
+    print(f"# Measured on {'an' if card[:1] in 'AN' else 'a'} {card}\n\nMade by scripts/gpu_table.py of the files beside this one; medians.")
+    if (folder / "NOTES.md").exists():
+        print("How, and of which commits: [NOTES.md](NOTES.md).")
+    print("\n## Summary")
+    if of_prefill:
+        print(f"\nWhat prefill/ has of more than {gpu_summary.TILE[-1][0]} rows an expert is taken from there.")
     for title, heads, lines in (("What was to be reached", ["work", "must", "measured", ""], gpu_summary.musts(rows)),
                                 ("Layers, as forward runs them", *gpu_summary.layers(rows)),
                                 ("Grouped GEMM, the tile that forward takes", *gpu_summary.products(rows))):
@@ -132,13 +138,13 @@ def main():
         print(__doc__)
         return 2
     folder, everything = pathlib.Path(sys.argv[1]), "--all" in sys.argv
-    files = sorted(folder.glob("*.jsonl"))
+    files = sorted(folder.glob("*.jsonl")) + sorted(folder.glob("prefill/*.jsonl"))
     if not files:
         print(f"no *.jsonl in {folder}", file=sys.stderr)
         return 1
-    print_summary(files)
+    print_summary(folder, files)
     for path in files:
-        print(f"\n## {path.name}")
+        print(f"\n## {path.relative_to(folder)}")
         tables, errors = {}, []
         for text in path.read_text(encoding="utf-8").splitlines():
             if not text.strip():

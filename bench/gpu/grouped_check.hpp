@@ -129,7 +129,8 @@ class grouped_check {
     c.launch(s_);
     std::string wrong;
     auto const codes = static_cast<unsigned long long>(h.rows * h.cols);
-    if (auto const d = places<std::uint8_t>(w.codes, h.codes, 1, h.rows * h.cols, h.rows * h.cols, 0); d.count > (c.exact ? 0 : codes / 2000))
+    if (auto const d = places<std::uint8_t>(w.codes, h.codes, 1, h.rows * h.cols, h.rows * h.cols, 0);
+        d.count > (c.exact ? 0 : codes / 2000))
       wrong += " codes differ from the functor's: " + d.text();
     if (!c.exact) return wrong;
     if (auto const d = places<float>(w.scales, h.scales, h.cols / 128, h.rows, h.scale_stride, 0.0F); d.count != 0)

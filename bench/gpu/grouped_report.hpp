@@ -62,7 +62,7 @@ class grouped_report {
 
  private:
   static constexpr int label_width = 12, cell_width = 11;
-  static constexpr char const* decode_list[] = {"x16", "x16 2", "x32", "x32 2", "x64", "2x128",
+  static constexpr char const* decode_list[] = {"x16",    "x16 2",    "x32",    "x32 2",    "x64",    "2x128",
                                                 "up x16", "up x16 2", "up x32", "up x32 2", "up x64", "read"};
   static constexpr char const* prefill_list[] = {"128x128", "2x128", "x64", "up 2x128", "up exact", "up x64", "lt block", "lt fast"};
   std::vector<char const*> const decode_columns{std::begin(decode_list), std::end(decode_list)};

@@ -68,8 +68,8 @@ struct stepwise : moesaic::cuda::on<moesaic::tune::sm90a> {
                       More const&... more) const {
     constexpr bool routes = !std::is_same_v<Rows, moesaic::cuda::sorted_rows>;
     return after(base::grouped_gemm(a, w, offsets, out, more...), routes               ? layer_step::router
-                                                         : offsets != nullptr ? layer_step::down
-                                                                              : layer_step::shared_down);
+                                                                  : offsets != nullptr ? layer_step::down
+                                                                                       : layer_step::shared_down);
   }
 
  private:

@@ -1,5 +1,5 @@
-// The CUDA backend under conformance, portable or with Hopper's kernels. Its arrays lie in pinned host memory that the device can reach (cuda/pinned_main.cu), so the suite
-// needs no copies; every call is waited for, because the suite looks at results as soon as it may.
+// The CUDA backend under conformance, portable or with Hopper's kernels. Its arrays lie in pinned host memory that the device can reach
+// (cuda/pinned_main.cu), so the suite needs no copies; every call is waited for, because the suite looks at results as soon as it may.
 #include <cstdio>
 #include <cstdlib>
 #include <moesaic/cuda.hpp>
@@ -74,6 +74,7 @@ inline void finish() { static_cast<void>(waited({}, "finish")); }
 #include <cuda/kernels_agree.hpp>
 #if CONFORMANCE_HOPPER
 #include <cuda/router_agrees.hpp>
+#include <cuda/tensor_map_laws.hpp>
 #endif
 
 #include "gemm.hpp"

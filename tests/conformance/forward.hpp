@@ -283,8 +283,8 @@ double forward_error(forward_case<Model> const& c, forward_output<Model> const& 
 template <class Model, class B>
 constexpr double forward_bound = Model::bound;
 template <class Model, class B>
-requires(sizeof(moesaic::detail::partial_t<typename forward_case<Model>::layer, B>) == 2) constexpr double forward_bound<Model, B> =
-    Model::bound + B::e4m3_error + 0x1p-9;
+requires(sizeof(moesaic::detail::partial_t<typename forward_case<Model>::layer, B>) ==
+         2) constexpr double forward_bound<Model, B> = Model::bound + B::e4m3_error + 0x1p-9;
 
 TEST(forward, stays_near_float64) {
   for_each_forward_case([](auto& c, auto model) {

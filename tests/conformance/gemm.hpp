@@ -148,11 +148,11 @@ inline constexpr double gemm_rms_bound = 2.5e-7;
 template <class Case, class B>
 constexpr double own_error = 0.0;
 template <class Case, class B>
-requires requires { B::e4m3_error; } constexpr double own_error<Case, B> =
-    Case::format == moesaic::weight_format::e4m3_128x128 && Case::format_of_rows == rows_format::e4m3 && Case::n % 128 == 0 &&
-            Case::k % 128 == 0
-        ? B::e4m3_error
-        : 0.0;
+requires requires { B::e4m3_error; }
+constexpr double own_error<Case, B> = Case::format == moesaic::weight_format::e4m3_128x128 && Case::format_of_rows == rows_format::e4m3 &&
+                                              Case::n % 128 == 0 && Case::k % 128 == 0
+                                          ? B::e4m3_error
+                                          : 0.0;
 
 TEST(gemm, stays_near_float64) {
   for_each_gemm_case([](auto& c) {
@@ -175,7 +175,8 @@ TEST(gemm, stays_near_float64) {
             for (std::size_t n = 0; n < right.size(); ++n) {
               double const y = value(out.row(row)[n]);
               sum.add(y, right[n]);
-              ASSERT_LE(std::fabs(y - right[n]), most[n] * (static_cast<double>(std::min<std::int64_t>(c.k, 128) + c.k / 128 + 4) * 0x1p-24 + own))
+              ASSERT_LE(std::fabs(y - right[n]),
+                        most[n] * (static_cast<double>(std::min<std::int64_t>(c.k, 128) + c.k / 128 + 4) * 0x1p-24 + own))
                   << "row " << row << ", column " << n;
             }
           }

@@ -36,7 +36,8 @@ class stored_weights {
   }
 
   moesaic::weight_matrices<F> by_stride() const {
-    return {experts_, n_, k_, {codes_.data() + first_, code_stride_, nullptr}, scaled ? scales_by_stride() : moesaic::expert_array<float>{}};
+    return {
+        experts_, n_, k_, {codes_.data() + first_, code_stride_, nullptr}, scaled ? scales_by_stride() : moesaic::expert_array<float>{}};
   }
   // The same matrices, expert e being number experts − 1 − e.
   moesaic::weight_matrices<F> by_table() {

@@ -31,7 +31,8 @@ TEST(tile_walk, place_of_visits_each_tile_once) {
 TEST(tile_walk, workers_together_visit_each_tile_of_each_group_once) {
   std::mt19937 random(3);
   for (int round = 0; round < 200; ++round) {
-    int const groups = 1 + static_cast<int>(random() % 40), n_tiles = 1 + static_cast<int>(random() % 9), workers = 1 + static_cast<int>(random() % 140);
+    int const groups = 1 + static_cast<int>(random() % 40), n_tiles = 1 + static_cast<int>(random() % 9),
+              workers = 1 + static_cast<int>(random() % 140);
     std::vector<std::int32_t> starts{0};
     for (int g = 0; g < groups; ++g)
       starts.push_back(starts.back() + (random() % 3 == 0 ? 0 : tiles_of(static_cast<std::int64_t>(random() % 700), 128, n_tiles)));
@@ -78,7 +79,7 @@ void expect_weight_tile_fits() {
   }
   EXPECT_EQ(Tile::staging_at % 16, 0);
   EXPECT_EQ(Tile::barriers_at % 8, 0);
-  EXPECT_GE(Tile::staging_pitch * Tile::rows, Tile::rows * 144 + 8 * Tile::rows * 4);  // codes and the warps' largest magnitudes
+  EXPECT_GE(Tile::staging_pitch * Tile::rows, Tile::rows * 144 + 8 * Tile::rows * 4);          // codes and the warps' largest magnitudes
   EXPECT_LE(Tile::ctas * (Tile::shared_bytes(257) + 1024), sm90::shared_memory_limit + 1024);  // 1 KB of each CTA is the system's
 }
 

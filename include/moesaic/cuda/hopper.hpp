@@ -1,5 +1,5 @@
-// cuda::on{stream, tune::sm90a{}}: the context on Hopper. Row-wise stages are the portable backend's, and so are all GEMMs but those of E4M3
-// rows and E4M3 weights, and the router's of bf16.
+// cuda::on{stream, tune::sm90a{}}: the context on Hopper. Row-wise stages are the portable backend's, and so are all GEMMs but those of
+// E4M3 rows and E4M3 weights, and the router's of bf16.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -40,13 +40,14 @@ namespace detail {
 
 /// Layers whose expert GEMMs run on wgmma, with the activation and its quantisation in the first one's epilogue.
 template <class L>
-concept runs_on_wgmma = L::policy.weights == weight_format::e4m3_128x128 && L::policy.activations == activation_format::e4m3_1x128 &&
-                        is_gated(L::config.act) && sm90::takes_shape(L::config.inter, L::config.hidden) &&
+concept runs_on_wgmma = L::policy.weights == weight_format::e4m3_128x128&& L::policy.activations ==
+                            activation_format::e4m3_1x128&& is_gated(L::config.act) &&
+                        sm90::takes_shape(L::config.inter, L::config.hidden) &&
                         (L::config.shared_inter == 0 || sm90::takes_shape(L::config.shared_inter, L::config.hidden));
 
 /// … and whose shared expert is one more group of them: as wide as the others, with the same activation and nothing that the others add.
 template <class L>
-concept folds_shared = runs_on_wgmma<L> && L::config.shared_inter == L::config.inter && L::config.act_limit == L::config.shared_act_limit &&
+concept folds_shared = runs_on_wgmma<L> && L::config.shared_inter == L::config.inter&& L::config.act_limit == L::config.shared_act_limit &&
                        !L::config.expert_bias && L::config.weight_at != weight_site::input;
 
 }  // namespace detail
@@ -118,7 +119,8 @@ struct hopper {
 
   /// The step down, one rounding to bf16.
   template <class Prepared>
-  status grouped_gemm(gemm_input<sorted_rows> const& a, Prepared const& w, std::int32_t const* expert_offsets, matrix_view<bf16> out) const {
+  status grouped_gemm(gemm_input<sorted_rows> const& a, Prepared const& w, std::int32_t const* expert_offsets,
+                      matrix_view<bf16> out) const {
     return sm90::multiply(stream, a.rows, {{&w.operand}, {}}, {expert_offsets, w.experts, w.n, w.k, true},
                           sm90::store_bf16{out.data, out.stride});
   }

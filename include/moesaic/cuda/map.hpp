@@ -197,7 +197,7 @@ struct launcher<build_dispatch_map> {
   MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, build_dispatch_map const& f) {
     if (n <= 0) return {};
     std::int64_t const slots = f.map.tokens * f.map.top_k;
-    int const blocks = slots > 4096 ? detail::map_cluster() : 1;
+    int const blocks = slots > 1024 ? detail::map_cluster() : 1;
     if (slots <= blocks * 8192 && f.map.experts <= 256) return detail::start_map_of<128>(stream, slots, blocks, f);
     if (slots <= blocks * 8192 && f.map.experts <= 512) return detail::start_map_of<256>(stream, slots, blocks, f);
     detail::map_plan const p = detail::map_plan::of(slots, f.map.experts, blocks);

@@ -235,8 +235,8 @@ MOESAIC_CUDA_HOST status start_quantize_permute(cudaStream_t stream, matrix_view
       !s || !scales_follow)
     return s;
   std::int64_t const slots = x.rows * map.top_k;
-  return start_rows(stream, ceil_div(slots, 256), row_blocks{256, 8}, detail::spread_scales<Scale>, slots, map.row_to_slot, map.top_k, ahead,
-                    out);
+  return start_rows(stream, ceil_div(slots, 256), row_blocks{256, 8}, detail::spread_scales<Scale>, slots, map.row_to_slot, map.top_k,
+                    ahead, out);
 }
 
 template <class T, class Scale>

@@ -57,10 +57,10 @@ inline status make_tensor_map(char const* argument, boxed_matrix const& m, CUten
   cuuint64_t const strides[1] = {static_cast<cuuint64_t>(m.stride)};
   cuuint32_t const box[2] = {static_cast<cuuint32_t>(m.box_cols), static_cast<cuuint32_t>(m.box_rows)};
   cuuint32_t const steps[2] = {1, 1};
-  CUresult const r = encode(
-      &map, m.element_bytes == 4 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT32 : CU_TENSOR_MAP_DATA_TYPE_UINT8, 2, const_cast<void*>(m.data), sizes,
-      strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, m.swizzled ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_NONE,
-      CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  CUresult const r = encode(&map, m.element_bytes == 4 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT32 : CU_TENSOR_MAP_DATA_TYPE_UINT8, 2,
+                            const_cast<void*>(m.data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                            m.swizzled ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                            CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (r != CUDA_SUCCESS) return {errc::out_of_range, argument, "tensor map", static_cast<long long>(r), 0};
   return {};
 }

@@ -120,7 +120,8 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
   add({"map", 1, 0, S * 12 + (c.experts + 1) * 4.0, 0});
   if (own) {
     double const shared = c.shared_inter > 0 ? T : 0.0, sources = (T < rows ? T : rows) + shared;
-    add({"gather", c.shared_inter > 0 && !w.folds_shared ? 2 : 1, 0, (w.folds_shared ? T : sources) * hidden * w.x_bytes + (rows + shared) * row(c.hidden), 0});
+    add({"gather", c.shared_inter > 0 && !w.folds_shared ? 2 : 1, 0,
+         (w.folds_shared ? T : sources) * hidden * w.x_bytes + (rows + shared) * row(c.hidden), 0});
   } else if (p.activations != activation_format::f32)
     add({"quantize", 1, 0, T * (hidden * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
   double const folded = w.folds_shared ? 1.0 : 0.0;

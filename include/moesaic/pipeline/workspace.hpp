@@ -36,8 +36,8 @@ requires(is_quantized(F)) struct gemm_rows<F> {
   using type = quantized_rows<scale_t<F>>;
 };
 
-/// Whether B has expert GEMMs for rows of its own: a type B::rows<L> that takes memory out of an arena, a member gather<activations>(x, map,
-/// rows) that fills it, and the step up in one piece, up<activations>(rows, gate, up, expert_offsets, activation rule, hidden rows).
+/// Whether B has expert GEMMs for rows of its own: a type B::rows<L> that takes memory out of an arena, a member gather<activations>(x,
+/// map, rows) that fills it, and the step up in one piece, up<activations>(rows, gate, up, expert_offsets, activation rule, hidden rows).
 template <class B, class L>
 concept has_own_rows = requires {
   typename B::template rows<L>;
@@ -58,7 +58,7 @@ using expert_rows_t = typename expert_rows<L, B>::type;
 template <class B, class L>
 inline constexpr bool folds_shared = false;
 template <class B, class L>
-requires(has_own_rows<B, L> && L::config.shared_inter > 0) && requires { B::template folds_shared<L>; }
+requires(has_own_rows<B, L>&& L::config.shared_inter > 0) && requires { B::template folds_shared<L>; }
 inline constexpr bool folds_shared<B, L> = B::template folds_shared<L>;
 
 /// What the down GEMM writes: fp32, unless B has a type B::partial<L>.

@@ -13,8 +13,8 @@ struct tile_place {
   int m, n;
 };
 
-/// The `index`-th of m_tiles · n_tiles tiles. Tiles run down strips of `strip` tile columns, row by row: the CTAs that work at one time read
-/// few rows and few columns (a wave of 132 covers 17 × 8, say, and not 5 × 28), and a strip's weights stay in L2 while rows pass by.
+/// The `index`-th of m_tiles · n_tiles tiles. Tiles run down strips of `strip` tile columns, row by row: the CTAs that work at one time
+/// read few rows and few columns (a wave of 132 covers 17 × 8, say, and not 5 × 28), and a strip's weights stay in L2 while rows pass by.
 MOESAIC_HD constexpr tile_place place_of(int index, int m_tiles, int n_tiles, int strip) {
   int const per_strip = strip * m_tiles;
   int const first = index / per_strip * strip;

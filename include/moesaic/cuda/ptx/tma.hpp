@@ -22,16 +22,14 @@ __device__ inline std::uint64_t evict_last() {
   return policy;
 }
 
-__device__ inline void prefetch_tensor_map(CUtensorMap const* map) {
-  asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
-}
+__device__ inline void prefetch_tensor_map(CUtensorMap const* map) { asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory"); }
 
 /// Brings the box at (column, row) to `to`; the bytes count at `bar`. One thread calls it.
 __device__ inline void tma_load(void* to, CUtensorMap const* map, std::int32_t column, std::int32_t row, std::uint64_t* bar,
                                 std::uint64_t policy) {
   asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(
-          shared_address(to)),
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%2, %3}], [%4], %5;" ::
+          "r"(shared_address(to)),
       "l"(map), "r"(column), "r"(row), "r"(shared_address(bar)), "l"(policy)
       : "memory");
 }

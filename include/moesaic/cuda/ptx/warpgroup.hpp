@@ -18,9 +18,7 @@ __device__ inline void take_registers() {
 }
 
 /// Barrier `id` (0 is __syncthreads') of `threads` threads.
-__device__ inline void named_barrier(int id, int threads) {
-  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
-}
+__device__ inline void named_barrier(int id, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
 
 /// Waits until the grids that this one depends on are over and their writes are visible. Without a dependency: nothing.
 __device__ inline void wait_for_dependency() { asm volatile("griddepcontrol.wait;" ::: "memory"); }

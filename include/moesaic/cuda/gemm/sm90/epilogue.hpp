@@ -113,7 +113,8 @@ struct store_bf16 {
 #pragma unroll
     for (int j = 0; j < Half / 4; ++j)
       ptx::stmatrix_x2_transposed(staging + (8 * j + at.lane % 8) * pitch + (at.warp * 16 + at.lane / 8 % 2 * 8) * 2,
-                                  ptx::narrow_pair<bf16>(sum[0][4 * j], sum[0][4 * j + 1]), ptx::narrow_pair<bf16>(sum[0][4 * j + 2], sum[0][4 * j + 3]));
+                                  ptx::narrow_pair<bf16>(sum[0][4 * j], sum[0][4 * j + 1]),
+                                  ptx::narrow_pair<bf16>(sum[0][4 * j + 2], sum[0][4 * j + 3]));
     at.meet();
 #pragma unroll
     for (int i = at.thread(); i < tokens * 16; i += at.threads())

@@ -8,10 +8,11 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
-/// A grid of `ctas` CTAs an SM. `overlaps`: the kernel may start before the one ahead of it in the stream is over. It reads x and writes after
-/// that only, but expert_offsets and weights at once: they must have been there before the kernel ahead began.
+/// A grid of `ctas` CTAs an SM. `overlaps`: the kernel may start before the one ahead of it in the stream is over. It reads x and writes
+/// after that only, but expert_offsets and weights at once: they must have been there before the kernel ahead began.
 template <class Arguments>
-status launch_persistent(cudaStream_t stream, void (*kernel)(Arguments), int ctas, int threads, int shared_bytes, bool overlaps, Arguments const& arguments) {
+status launch_persistent(cudaStream_t stream, void (*kernel)(Arguments), int ctas, int threads, int shared_bytes, bool overlaps,
+                         Arguments const& arguments) {
   int device = 0, processors = 0;
   if (cudaError_t const e = cudaGetDevice(&device); e != cudaSuccess) return {errc::device_refused, "cudaGetDevice", "", e};
   if (cudaError_t const e = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device); e != cudaSuccess)
@@ -42,7 +43,8 @@ status launch_row_gemm(cudaStream_t stream, gemm_arguments<Epilogue> const& a, b
 template <class Tile, class Epilogue>
 status launch_weight_gemm(cudaStream_t stream, gemm_arguments<Epilogue> const& a, bool overlaps = false) {
   static_assert(Tile::shared_bytes(512) <= shared_memory_limit);
-  return launch_persistent(stream, weight_gemm_kernel<Tile, Epilogue>, Tile::ctas, Tile::threads, Tile::shared_bytes(a.groups()), overlaps, a);
+  return launch_persistent(stream, weight_gemm_kernel<Tile, Epilogue>, Tile::ctas, Tile::threads, Tile::shared_bytes(a.groups()), overlaps,
+                           a);
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda::sm90

@@ -22,8 +22,8 @@ struct row_operand {
 inline status make_row_operand(quantized_rows<float> const& x, int code_rows, int scale_rows, row_operand& out) {
   if (status const s = make_tensor_map("a.codes", {x.codes, x.rows, x.cols, x.cols, 1, code_rows, scale_block, true}, out.codes); !s)
     return s;
-  return make_tensor_map("a.scales",
-                         {x.scales, ceil_div(x.cols, scale_block), x.scale_stride, x.scale_stride * 4, 4, 1, scale_rows, false}, out.scales);
+  return make_tensor_map("a.scales", {x.scales, ceil_div(x.cols, scale_block), x.scale_stride, x.scale_stride * 4, 4, 1, scale_rows, false},
+                         out.scales);
 }
 
 /// Weights of all experts for boxes of 128 rows and 128 columns: one map if the experts lie one below another, else one map an expert in

@@ -15,9 +15,9 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
-/// out rows [offsets[e], offsets[e+1]) = the same rows of x · W_eᵀ for every expert; null offsets give all rows to one. With shared_rows > 0
-/// the first rows of x are the shared expert's, and all others' begin that much later. With an epilogue of two matrices each tile takes 128
-/// columns of both. n_tiles · (columns of a tile) = n.
+/// out rows [offsets[e], offsets[e+1]) = the same rows of x · W_eᵀ for every expert; null offsets give all rows to one. With shared_rows >
+/// 0 the first rows of x are the shared expert's, and all others' begin that much later. With an epilogue of two matrices each tile takes
+/// 128 columns of both. n_tiles · (columns of a tile) = n.
 template <class Epilogue>
 struct gemm_arguments {
   row_operand x;
@@ -68,9 +68,7 @@ struct row_gemm {
     int group, n, row, rows_left;
   };
 
-  __device__ tile_walk walk() const {
-    return {starts, p.groups(), static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x)};
-  }
+  __device__ tile_walk walk() const { return {starts, p.groups(), static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x)}; }
   __device__ tile at(tile_walk const& w) const {
     int const first = offsets[w.group], count = offsets[w.group + 1] - first;
     tile_place const place = place_of(w.local(), (count + Tile::rows - 1) / Tile::rows, p.n_tiles, Tile::strip);
@@ -101,7 +99,8 @@ struct row_gemm {
         ptx::tma_load(shared + Tile::a_scales_at(pipe.stage), &p.x.scales, t.row / scale_slack * scale_slack, kb, bar, keep);
 #pragma unroll
         for (int i = 0; i < pieces; ++i)
-          ptx::tma_load(shared + Tile::piece_at(pipe.stage, i), map[two ? i : 0], k0, two ? first[i] : first[0] + i * scale_block, bar, keep);
+          ptx::tma_load(shared + Tile::piece_at(pipe.stage, i), map[two ? i : 0], k0, two ? first[i] : first[0] + i * scale_block, bar,
+                        keep);
       }
     }
   }
@@ -137,13 +136,6 @@ struct row_gemm {
     pipeline_place pipe;
     for (tile_walk w = walk(); w.here(); w.next()) {
       tile const t = at(w);
-      if (group * 64 >= t.rows_left) {  // an expert's last rows may all be the other warpgroup's, which then has the tensor cores to itself
-        for (int kb = 0; kb < p.k_blocks; ++kb, pipe.next(stages)) {
-          ptx::mbarrier_wait(full + pipe.stage, pipe.parity);
-          if (lane == 0) ptx::mbarrier_arrive(empty + pipe.stage);
-        }
-        continue;
-      }
       int const n0 = t.n * tile_columns;
       float const* weight_scale[pieces];
 #pragma unroll
@@ -161,7 +153,7 @@ struct row_gemm {
       auto const release = [&](int stage) {
         if (lane == 0) ptx::mbarrier_arrive(empty + stage);
       };
-      auto const start = [&](float (&sum)[half], int piece) {
+      auto const start = [&](float(&sum)[half], int piece) {
         std::uint32_t const at_stage = static_cast<std::uint32_t>(pipe.stage) * stage_step;
         multiply(sum, a_low + at_stage, b_low + at_stage + static_cast<std::uint32_t>(piece) * piece_step);
       };

@@ -81,7 +81,8 @@ struct weight_gemm {
       tile const t = at(w);
       float const* weight_scale[matrices];
 #pragma unroll
-      for (int i = 0; i < matrices; ++i) weight_scale[i] = p.weights(i, w.group).scales[p.expert(w.group)] + t.n0 / scale_block * p.k_blocks;
+      for (int i = 0; i < matrices; ++i)
+        weight_scale[i] = p.weights(i, w.group).scales[p.expert(w.group)] + t.n0 / scale_block * p.k_blocks;
       float total[matrices][half];
 #pragma unroll
       for (int i = 0; i < matrices; ++i)
