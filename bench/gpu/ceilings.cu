@@ -56,6 +56,7 @@ int main(int argc, char** argv) try {
   }
   if (gib < 1) throw std::runtime_error("--gib must be 1 or more");
 
+  if (!has_gpu()) return 77;
   bench b(out);
   describe(b);
   auto const wanted = [&](char const* section) { return only.find(section) != std::string::npos; };

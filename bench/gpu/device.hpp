@@ -22,6 +22,14 @@ inline void ok(cudaError_t e, char const* file = __builtin_FILE(), int line = __
   throw std::runtime_error(std::string(file) + ":" + std::to_string(line) + ": " + cudaGetErrorName(e) + ": " + cudaGetErrorString(e));
 }
 
+/// Says so where there is none; the programs then exit with 77, which ctest and gpu_run.sh take for skipped.
+inline bool has_gpu() {
+  int devices = 0;
+  bool const has = cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0;
+  if (!has) std::puts("no GPU");
+  return has;
+}
+
 /// Device memory that frees itself.
 class memory {
  public:

@@ -130,11 +130,7 @@ struct program {
 
 int main(int argc, char** argv) try {
   options const o(argc, argv);
-  int devices = 0;
-  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-    std::printf("no GPU\n");
-    return 77;
-  }
+  if (!has_gpu()) return 77;
   bench b(o.out);
   std::printf("%s, %d multiprocessors\n", b.card.name, b.card.multiProcessorCount);
   std::optional<cublaslt> lt;

@@ -298,11 +298,7 @@ int main(int argc, char** argv) try {
     else
       throw std::runtime_error(std::string("unknown argument ") + argv[i]);
   }
-  int devices = 0;
-  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-    std::puts("no GPU");
-    return 77;
-  }
+  if (!has_gpu()) return 77;
   bench b(out);
   if (b.card.major != 9) {
     std::puts("no Hopper GPU");

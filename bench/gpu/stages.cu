@@ -402,6 +402,7 @@ int main(int argc, char** argv) try {
     else
       throw std::runtime_error("unknown argument " + key);
   }
+  if (!has_gpu()) return 77;
   bench b(out);
   std::printf("%s; tokens, stage, microseconds (least to most), rate\n", b.card.name);
   stages s(b);

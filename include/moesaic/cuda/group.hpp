@@ -69,16 +69,8 @@ struct block_group {
   }
 
   template <class F>
-  MOESAIC_INLINE std::uint32_t min([[maybe_unused]] int n, [[maybe_unused]] F const& f) const {
-    std::uint32_t best = ~0U;
-#if defined(__CUDA_ARCH__)
-    for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x)) best = smaller(best, f(i));
-    best = ::__reduce_min_sync(~0U, best);
-    tell(best);
-    for (unsigned w = 0; w < blockDim.x / 32; ++w) best = smaller(best, slot[w]);
-    ::__syncthreads();
-#endif
-    return best;
+  MOESAIC_INLINE std::uint32_t min(int n, F const& f) const {
+    return ~max(n, [&](int i) { return ~f(i); });
   }
 
   template <class F>
@@ -98,7 +90,6 @@ struct block_group {
 
  private:
   MOESAIC_INLINE static std::uint32_t larger(std::uint32_t a, std::uint32_t b) { return a > b ? a : b; }
-  MOESAIC_INLINE static std::uint32_t smaller(std::uint32_t a, std::uint32_t b) { return a < b ? a : b; }
 
   /// Each warp's value to everybody.
   MOESAIC_INLINE void tell([[maybe_unused]] std::uint32_t value) const {
@@ -144,17 +135,8 @@ struct warp_group {
   }
 
   template <class F>
-  MOESAIC_INLINE std::uint32_t min([[maybe_unused]] int n, [[maybe_unused]] F const& f) const {
-    std::uint32_t best = ~0U;
-#if defined(__CUDA_ARCH__)
-    for (int i = lane; i < n; i += 32) {
-      std::uint32_t const v = f(i);
-      best = v < best ? v : best;
-    }
-    best = ::__reduce_min_sync(~0U, best);
-    ::__syncwarp();
-#endif
-    return best;
+  MOESAIC_INLINE std::uint32_t min(int n, F const& f) const {
+    return ~max(n, [&](int i) { return ~f(i); });
   }
 
   template <class F>

@@ -100,34 +100,22 @@ struct hopper {
     return launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<X, float>{x, to});
   }
 
-  /// The step up in one launch: gate and up columns of a row meet in one tile, whose epilogue activates and quantises.
+  /// The step up in one launch: gate and up columns of a row meet in one tile, whose epilogue activates and quantises. With shared_rows the
+  /// shared expert's rows come first and are multiplied along.
   template <activation_format, class Prepared, activation_fn A, class Terms>
   status up(gemm_input<sorted_rows> const& x, Prepared const& gate, Prepared const& up, std::int32_t const* expert_offsets,
-            activation_rule<A, Terms> const& rule, sorted_rows const& out) const {
-    return sm90::multiply(stream, x.rows, {{&gate.operand, &up.operand}, {}}, {expert_offsets, gate.experts, gate.n, gate.k, true},
-                          sm90::activate_quantize<float, A, Terms, Arch::fast_activation>{out, rule});
-  }
-  /// … and the shared expert's with it; its rows come first.
-  template <activation_format, class Prepared, activation_fn A, class Terms>
-  status up(gemm_input<sorted_rows> const& x, Prepared const& gate, Prepared const& up, std::int32_t const* expert_offsets,
-            activation_rule<A, Terms> const& rule, sorted_rows const& out, Prepared const& shared_gate, Prepared const& shared_up,
-            std::int64_t shared_rows) const {
-    return sm90::multiply(stream, x.rows, {{&gate.operand, &up.operand}, {&shared_gate.operand, &shared_up.operand}, shared_rows},
+            activation_rule<A, Terms> const& rule, sorted_rows const& out, Prepared const* shared_gate = nullptr,
+            Prepared const* shared_up = nullptr, std::int64_t shared_rows = 0) const {
+    return sm90::multiply(stream, x.rows, {{&gate.operand, &up.operand}, {operand_of(shared_gate), operand_of(shared_up)}, shared_rows},
                           {expert_offsets, gate.experts, gate.n, gate.k, true},
                           sm90::activate_quantize<float, A, Terms, Arch::fast_activation>{out, rule});
   }
 
-  /// The step down, one rounding to bf16.
-  template <class Prepared>
-  status grouped_gemm(gemm_input<sorted_rows> const& a, Prepared const& w, std::int32_t const* expert_offsets,
-                      matrix_view<bf16> out) const {
-    return sm90::multiply(stream, a.rows, {{&w.operand}, {}}, {expert_offsets, w.experts, w.n, w.k, true},
-                          sm90::store_bf16{out.data, out.stride});
-  }
+  /// The step down, one rounding to bf16; the shared expert as in the step up.
   template <class Prepared>
   status grouped_gemm(gemm_input<sorted_rows> const& a, Prepared const& w, std::int32_t const* expert_offsets, matrix_view<bf16> out,
-                      Prepared const& shared, std::int64_t shared_rows) const {
-    return sm90::multiply(stream, a.rows, {{&w.operand}, {&shared.operand}, shared_rows}, {expert_offsets, w.experts, w.n, w.k, true},
+                      Prepared const* shared = nullptr, std::int64_t shared_rows = 0) const {
+    return sm90::multiply(stream, a.rows, {{&w.operand}, {operand_of(shared)}, shared_rows}, {expert_offsets, w.experts, w.n, w.k, true},
                           sm90::store_bf16{out.data, out.stride});
   }
 
@@ -142,6 +130,12 @@ struct hopper {
       if (expert_offsets == nullptr && a.row_to_slot == nullptr && sm90::takes_router(a.rows, w))
         return sm90::multiply_router(stream, multiprocessors, a.rows, w, out);
     return launch_portable_gemm(stream, multiprocessors, gemm_arguments<Rows, F>{a, w, expert_offsets, out});
+  }
+
+ private:
+  template <class Prepared>
+  static sm90::weight_operand const* operand_of(Prepared const* w) {
+    return w != nullptr ? &w->operand : nullptr;
   }
 };
 

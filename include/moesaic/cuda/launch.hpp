@@ -25,10 +25,21 @@ inline status status_of(cudaError_t e, char const* what = "kernel launch") {
   return {errc::device_refused, what, "", static_cast<long long>(e), 0};
 }
 
-/// What a launch is told beside its arguments.
+/// Of the current device; 1 where there is none, so that the launch itself says so.
+MOESAIC_CUDA_HOST inline int multiprocessors_here() {
+  int device = 0, count = 0;
+  if (::cudaGetDevice(&device) != cudaSuccess) return 1;
+  if (::cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) != cudaSuccess || count < 1) return 1;
+  return count;
+}
+
+/// What a launch is told beside its arguments. Grids hold 2³¹−1 × 65535 blocks.
 struct launch_shape {
   unsigned blocks = 1, threads = 128;
   unsigned shared_bytes = 0;  ///< dynamic shared memory
+  unsigned columns = 1;       ///< of blocks: gridDim.y
+  unsigned cluster = 1;       ///< neighbouring blocks that share their shared memory (compute capability 9.0); divides `blocks`
+  bool overlaps = false;      ///< may start before the kernel ahead of it in the stream is over, and waits for it by griddepcontrol.wait
 };
 
 /// Enqueues a kernel. Up to 48 KB of shared memory need no more; kernels that take more say so to allow_shared first. Capturable.
@@ -36,10 +47,22 @@ template <class... Parameters, class... Arguments>
 MOESAIC_CUDA_HOST status start(cudaStream_t stream, launch_shape const& shape, void (*kernel)(Parameters...),
                                Arguments const&... arguments) {
   cudaLaunchConfig_t config{};
-  config.gridDim = dim3(shape.blocks);
+  config.gridDim = dim3(shape.blocks, shape.columns);
   config.blockDim = dim3(shape.threads);
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream;
+  cudaLaunchAttribute attribute[2] = {};
+  config.attrs = attribute;
+  if (shape.cluster > 1) {
+    attribute[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
+    attribute[config.numAttrs].val.clusterDim.x = shape.cluster;
+    attribute[config.numAttrs].val.clusterDim.y = 1;
+    attribute[config.numAttrs++].val.clusterDim.z = 1;
+  }
+  if (shape.overlaps) {
+    attribute[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
+  }
   return status_of(::cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
 }
 

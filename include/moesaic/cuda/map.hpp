@@ -35,9 +35,9 @@ struct map_plan {
 
   constexpr std::int64_t shared_bytes() const { return 4 * ((std::int64_t{warps} + 2) * experts + 33); }
 
-  /// `cluster`: the most blocks that can work together. warps is 0 where not even one warp's counts fit.
-  static constexpr map_plan of(std::int64_t slots, int experts, int cluster) {
-    map_plan p{experts, slots > 4096 ? cluster : 1, 32, 0};
+  /// For `blocks` blocks that work together. warps is 0 where not even one warp's counts fit.
+  static constexpr map_plan of(std::int64_t slots, int experts, int blocks) {
+    map_plan p{experts, blocks, 32, 0};
     while (p.warps > 0 && p.shared_bytes() > most_shared) p.warps /= 2;
     if (p.warps > 0) p.run = static_cast<std::uint32_t>(align_up(ceil_div(slots > 0 ? slots : 1, std::int64_t{p.blocks} * p.warps), lanes));
     return p;
@@ -156,28 +156,19 @@ MOESAIC_CUDA_HOST inline int map_cluster() {
   return a.ptxVersion >= 90 ? map_plan::most_blocks : 1;
 }
 
-template <class... Parameters, class... Arguments>
-MOESAIC_CUDA_HOST status start_cluster(cudaStream_t stream, int blocks, int threads, std::int64_t shared_bytes,
-                                       void (*kernel)(Parameters...), Arguments const&... arguments) {
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim.x = static_cast<unsigned>(blocks);
-  cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(blocks));
-  config.blockDim = dim3(static_cast<unsigned>(threads));
-  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
-  config.stream = stream;
-  config.attrs = &cluster;
-  config.numAttrs = blocks > 1 ? 1 : 0;
-  return status_of(::cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+/// All blocks are one cluster.
+constexpr launch_shape one_cluster(int blocks, int threads, std::int64_t shared_bytes) {
+  return {.blocks = static_cast<unsigned>(blocks),
+          .threads = static_cast<unsigned>(threads),
+          .shared_bytes = static_cast<unsigned>(shared_bytes),
+          .cluster = static_cast<unsigned>(blocks)};
 }
 
 template <int Words, int Warps, int Rounds>
 MOESAIC_CUDA_HOST status start_map_in_registers(cudaStream_t stream, int blocks, build_dispatch_map const& f) {
   using shape = register_map<Words, Warps, Rounds>;
-  return start_cluster(stream, blocks, shape::threads, sizeof(typename shape::shared), build_map_in_registers<shape, Words, Warps, Rounds>,
-                       f);
+  return start(stream, one_cluster(blocks, shape::threads, sizeof(typename shape::shared)),
+               build_map_in_registers<shape, Words, Warps, Rounds>, f);
 }
 
 /// Blocks of 1024 threads, or one of 512, with as few rounds as they allow.
@@ -202,8 +193,8 @@ struct launcher<build_dispatch_map> {
     if (slots <= blocks * 8192 && f.map.experts <= 512) return detail::start_map_of<256>(stream, slots, blocks, f);
     detail::map_plan const p = detail::map_plan::of(slots, f.map.experts, blocks);
     if (p.warps == 0) return start_any(stream, n, f);
-    return detail::start_cluster(stream, p.blocks, p.warps * detail::map_plan::lanes, p.shared_bytes(), detail::build_map<detail::map_plan>,
-                                 f, p);
+    return start(stream, detail::one_cluster(p.blocks, p.warps * detail::map_plan::lanes, p.shared_bytes()),
+                 detail::build_map<detail::map_plan>, f, p);
   }
 };
 

@@ -22,18 +22,6 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
 
-namespace detail {
-
-/// Of the current device; 1 where there is none, so that the launch itself says so.
-inline int multiprocessors() {
-  int device = 0, count = 0;
-  if (::cudaGetDevice(&device) != cudaSuccess) return 1;
-  if (::cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) != cudaSuccess || count < 1) return 1;
-  return count;
-}
-
-}  // namespace detail
-
 /// The context of the CUDA backend: a stream of the current device; cheap to copy, safe to use from several threads. All arguments,
 /// prepared weights and what they view must lie in memory that the device can reach, and stay there until the stream has done its work
 /// (tables of biases, which prepare() copies on the device, too: pinned or managed memory, since the host checks them).
@@ -51,7 +39,7 @@ struct on<tune::sm80> {
   static constexpr bool reads_rows_of = true;
 
   cudaStream_t stream;
-  int multiprocessors = detail::multiprocessors();
+  int multiprocessors = multiprocessors_here();
 
   explicit on(cudaStream_t s = nullptr, tune::sm80 = {}) : stream(s) {}
 
@@ -85,7 +73,7 @@ struct on<tune::sm80> {
 template <class Arch>
 requires std::is_base_of_v<tune::sm90a, Arch>
 struct on<Arch> : hopper<Arch> {
-  explicit on(cudaStream_t s = nullptr, Arch = {}) : hopper<Arch>{s, detail::multiprocessors()} {}
+  explicit on(cudaStream_t s = nullptr, Arch = {}) : hopper<Arch>{s, multiprocessors_here()} {}
 };
 
 on()->on<>;

@@ -103,15 +103,11 @@ struct row_blocks {
   }
 };
 
-/// A launch of `rows` × `columns` blocks, rows first. Grids hold 2³¹−1 × 65535.
+/// A launch of `rows` × shape.blocks blocks, rows first.
 template <class... Parameters, class... Arguments>
 MOESAIC_CUDA_HOST status start_rows(cudaStream_t stream, std::int64_t rows, row_blocks const& shape, void (*kernel)(Parameters...),
                                     Arguments const&... arguments) {
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(rows), shape.blocks);
-  config.blockDim = dim3(shape.threads);
-  config.stream = stream;
-  return status_of(::cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+  return start(stream, {.blocks = static_cast<unsigned>(rows), .threads = shape.threads, .columns = shape.blocks}, kernel, arguments...);
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

@@ -114,12 +114,12 @@ status up_and_down(B const& ctx, prepared_weights<B, L> const& w, forward_plan<L
   auto const rule = routed_rule<L>(w, p);
   if constexpr (folds_shared<B, L>) {
     std::int64_t const tokens = p.shared_out.rows;
-    if (status const s = ctx.template up<L::policy.activations>(p.routed_x, w.gate, w.up, offsets, rule, p.routed.hidden, w.shared_gate,
-                                                                w.shared_up, tokens);
+    if (status const s = ctx.template up<L::policy.activations>(p.routed_x, w.gate, w.up, offsets, rule, p.routed.hidden, &w.shared_gate,
+                                                                &w.shared_up, tokens);
         !s)
       return s;
     matrix_view<partial_t<L, B>> const all{p.shared_out.data, tokens + p.partials.rows, p.partials.cols};
-    return ctx.grouped_gemm(gemm_input{p.routed.hidden}, w.down, offsets, all, w.shared_down, tokens);
+    return ctx.grouped_gemm(gemm_input{p.routed.hidden}, w.down, offsets, all, &w.shared_down, tokens);
   } else {
     if (status const s = up<L>(ctx, p.routed_x, w.gate, w.up, offsets, offsets + c.experts, rule, p.routed); !s) return s;
     if (status const s = down<L>(ctx, p.routed, w.down, offsets, p.partials); !s || c.shared_inter == 0) return s;

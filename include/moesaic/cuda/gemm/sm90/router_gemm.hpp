@@ -16,7 +16,7 @@
 #include <moesaic/cuda/ptx/mbarrier.hpp>
 #include <moesaic/cuda/ptx/tma.hpp>
 #include <moesaic/cuda/ptx/warpgroup.hpp>
-#include <moesaic/cuda/ptx/wgmma_bf16.hpp>
+#include <moesaic/cuda/ptx/wgmma.hpp>
 #include <moesaic/cuda/tensor_map.hpp>
 #include <moesaic/num/bf16.hpp>
 #include <moesaic/tune/cuda_gemm.hpp>
@@ -67,7 +67,7 @@ struct router_gemm {
   /// added here. Rows of x that do not exist are zeros or whatever lay there; nobody stores what they give.
   template <int Blocks>
   __device__ void add_blocks(float (&total)[pieces][half], pipeline_place& pipe, std::uint32_t x_low, std::uint32_t w_low) const {
-    constexpr std::uint64_t high = std::uint64_t{0x40000040U} << 32;
+    constexpr std::uint64_t high = ptx::descriptor_high;
     constexpr std::uint32_t stage_step = Tile::stage_bytes >> 4, piece_step = Tile::piece_columns * router_box_bytes >> 4;
     int stage[Blocks];
 #pragma unroll
@@ -112,8 +112,8 @@ struct router_gemm {
   /// This CTA's share of the sums, left in its shared memory.
   __device__ void multiply_all() const {
     int const thread = static_cast<int>(threadIdx.x), group = thread / 128;
-    std::uint32_t const x_low = 0x10000U | ptx::shared_address(shared + Tile::x_at(0) + group * 64 * router_box_bytes) >> 4;
-    std::uint32_t const w_low = 0x10000U | ptx::shared_address(shared + Tile::w_at(0)) >> 4;
+    std::uint32_t const x_low = ptx::descriptor_low(ptx::shared_address(shared + Tile::x_at(0) + group * 64 * router_box_bytes));
+    std::uint32_t const w_low = ptx::descriptor_low(ptx::shared_address(shared + Tile::w_at(0)));
     float total[pieces][half];
 #pragma unroll
     for (int i = 0; i < pieces; ++i)
@@ -233,17 +233,12 @@ MOESAIC_CUDA_HOST status launch_router_gemm(cudaStream_t stream, matrix_view<bf1
   a.blocks = static_cast<int>(x.cols / router_block);
   a.vectors = out.cols % 4 == 0 && out.stride % 4 == 0 && reinterpret_cast<std::uintptr_t>(out.data) % 16 == 0;
   if (status const s = allow_shared(router_gemm_kernel<Tile>, Tile::shared_bytes); !s) return s;
-  cudaLaunchAttribute attribute[1] = {};
-  attribute[0].id = cudaLaunchAttributeClusterDimension;
-  attribute[0].val.clusterDim = {router_ranks, 1, 1};
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(ceil_div(out.rows, Tile::rows) * a.n_tiles * router_ranks));
-  config.blockDim = dim3(Tile::threads);
-  config.dynamicSmemBytes = Tile::shared_bytes;
-  config.stream = stream;
-  config.attrs = attribute;
-  config.numAttrs = 1;
-  return status_of(::cudaLaunchKernelEx(&config, router_gemm_kernel<Tile>, a));
+  return start(stream,
+               {.blocks = static_cast<unsigned>(ceil_div(out.rows, Tile::rows) * a.n_tiles * router_ranks),
+                .threads = Tile::threads,
+                .shared_bytes = Tile::shared_bytes,
+                .cluster = router_ranks},
+               router_gemm_kernel<Tile>, a);
 }
 
 /// Whether multiply_router takes these operands: one matrix, k a multiple of 64, rows of 16-byte aligned bf16, and an address of w that the

@@ -5,40 +5,11 @@
 #include <cstdint>
 
 #include <moesaic/cuda/gemm/sm90/epilogue.hpp>
-#include <moesaic/cuda/gemm/sm90/operands.hpp>
-#include <moesaic/cuda/gemm/sm90/tile.hpp>
-#include <moesaic/cuda/gemm/tile_walk.hpp>
-#include <moesaic/cuda/ptx/mbarrier.hpp>
-#include <moesaic/cuda/ptx/tma.hpp>
+#include <moesaic/cuda/gemm/sm90/persistent.hpp>
 #include <moesaic/cuda/ptx/warpgroup.hpp>
 #include <moesaic/cuda/ptx/wgmma.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
-
-/// out rows [offsets[e], offsets[e+1]) = the same rows of x · W_eᵀ for every expert; null offsets give all rows to one. With shared_rows >
-/// 0 the first rows of x are the shared expert's, and all others' begin that much later. With an epilogue of two matrices each tile takes
-/// 128 columns of both. n_tiles · (columns of a tile) = n.
-template <class Epilogue>
-struct gemm_arguments {
-  row_operand x;
-  weight_operand w[Epilogue::matrices];
-  weight_operand shared[Epilogue::matrices];
-  std::int32_t const* expert_offsets;
-  std::int32_t rows, shared_rows;
-  int experts, n_tiles, k_blocks;
-  Epilogue epilogue;
-
-  /// A group is an expert; the shared one is the first.
-  MOESAIC_HD constexpr int ahead() const { return shared_rows > 0 ? 1 : 0; }
-  MOESAIC_HD constexpr int groups() const { return experts + ahead(); }
-  MOESAIC_HD constexpr std::int32_t first_row(int group) const {
-    if (group < ahead()) return 0;
-    int const e = group - ahead();
-    return shared_rows + (expert_offsets != nullptr ? expert_offsets[e] : e * rows);
-  }
-  __device__ weight_operand const& weights(int matrix, int group) const { return group < ahead() ? shared[matrix] : w[matrix]; }
-  __device__ int expert(int group) const { return group < ahead() ? 0 : group - ahead(); }
-};
 
 namespace detail {
 
@@ -50,31 +21,14 @@ struct scales_of_block {
 };
 
 template <class Tile, class Epilogue>
-struct row_gemm {
+struct row_gemm : persistent_cta<Tile, Epilogue> {
+  using cta = persistent_cta<Tile, Epilogue>;
+  using cta::at, cta::empty, cta::full, cta::p, cta::shared, cta::walk;
+  using typename cta::tile;
   static constexpr int pieces = Tile::pieces, half = scale_block / 2, stages = Tile::stages;
   static constexpr bool two = Epilogue::matrices == 2;
-  static constexpr int tile_columns = two ? scale_block : Tile::columns;  // of the output
   using scales = scales_of_block<Tile>;
   static_assert(!two || pieces == 2);
-
-  gemm_arguments<Epilogue> const& p;
-  char* shared;
-  std::uint64_t* full;
-  std::uint64_t* empty;
-  std::int32_t const* starts;
-  std::int32_t const* offsets;
-
-  struct tile {
-    int group, n, row, rows_left;
-  };
-
-  __device__ tile_walk walk() const { return {starts, p.groups(), static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x)}; }
-  __device__ tile at(tile_walk const& w) const {
-    int const first = offsets[w.group], count = offsets[w.group + 1] - first;
-    tile_place const place = place_of(w.local(), (count + Tile::rows - 1) / Tile::rows, p.n_tiles, Tile::strip);
-    int const m0 = place.m * Tile::rows;
-    return {w.group, place.n, first + m0, count - m0};
-  }
 
   __device__ void produce() const {
     std::uint64_t const keep = ptx::evict_last();
@@ -83,12 +37,12 @@ struct row_gemm {
       tile const t = at(w);
       CUtensorMap const* map[Epilogue::matrices];
       int first[Epilogue::matrices];  // the tile's first row of weights
-      int const e = p.expert(t.group), n0 = t.n * tile_columns;
+      int const e = p.expert(t.group);
 #pragma unroll
       for (int i = 0; i < Epilogue::matrices; ++i) {
         weight_operand const& w_i = p.weights(i, t.group);
         map[i] = w_i.map(e);
-        first[i] = w_i.row(e, n0);
+        first[i] = w_i.row(e, t.n0);
       }
       for (int kb = 0; kb < p.k_blocks; ++kb, pipe.next(stages)) {
         ptx::mbarrier_wait(empty + pipe.stage, pipe.parity ^ 1U);
@@ -136,11 +90,10 @@ struct row_gemm {
     pipeline_place pipe;
     for (tile_walk w = walk(); w.here(); w.next()) {
       tile const t = at(w);
-      int const n0 = t.n * tile_columns;
       float const* weight_scale[pieces];
 #pragma unroll
       for (int i = 0; i < pieces; ++i)
-        weight_scale[i] = p.weights(two ? i : 0, t.group).scales[p.expert(t.group)] + (n0 / scale_block + (two ? 0 : i)) * p.k_blocks;
+        weight_scale[i] = p.weights(two ? i : 0, t.group).scales[p.expert(t.group)] + (t.n0 / scale_block + (two ? 0 : i)) * p.k_blocks;
       auto const load_scales = [&](int kb) {
         scales s;
         float const* const of_row = row_scale + pipe.stage * (Tile::a_scale_pitch / 4) + t.row % scale_slack;
@@ -179,7 +132,7 @@ struct row_gemm {
         pipe.next(stages);
       }
 
-      warp_place const place{std::int64_t{t.row} + warp * 16, t.rows_left - warp * 16, n0, lane};
+      warp_place const place{std::int64_t{t.row} + warp * 16, t.rows_left - warp * 16, t.n0, lane};
       p.epilogue.rows(total, staging, place);
     }
   }
@@ -187,30 +140,15 @@ struct row_gemm {
 
 }  // namespace detail
 
-/// One CTA an SM, Tile::threads threads, Tile::shared_bytes(experts) bytes of dynamic shared memory.
+/// One CTA an SM, Tile::threads threads, Tile::shared_bytes(groups) bytes of dynamic shared memory.
 template <class Tile, class Epilogue>
 __global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel(__grid_constant__ gemm_arguments<Epilogue> const p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(1024) char shared[];
-  auto* const full = reinterpret_cast<std::uint64_t*>(shared + Tile::barriers_at);
-  auto* const empty = full + Tile::stages;
-  auto* const starts = reinterpret_cast<std::int32_t*>(shared + Tile::schedule_at);
-  auto* const offsets = starts + p.groups() + 1;
   int const warp = static_cast<int>(threadIdx.x) / 32;
-  if (threadIdx.x == 0) {
-    ptx::prefetch_tensor_map(&p.x.codes);
-    ptx::prefetch_tensor_map(&p.x.scales);
-    for (int s = 0; s < Tile::stages; ++s) {
-      ptx::mbarrier_init(full + s, 1);
-      ptx::mbarrier_init(empty + s, math_warpgroups * 4);
-    }
-    ptx::fence_mbarrier_init();
-  }
-  count_tiles<Tile::threads>([&](int g) { return p.first_row(g); }, p.groups(), Tile::rows, p.n_tiles, starts, offsets,
-                             reinterpret_cast<std::int32_t*>(shared + Tile::staging_at));
+  detail::row_gemm<Tile, Epilogue> const work{detail::persistent_cta<Tile, Epilogue>::begin(p, shared)};
   ptx::wait_for_dependency();
   ptx::launch_dependents();
-  detail::row_gemm<Tile, Epilogue> const work{p, shared, full, empty, starts, offsets};
   if (warp < 4) {
     ptx::give_registers<Tile::producer_registers>();
     if (warp == 0 && ptx::elect_one()) work.produce();

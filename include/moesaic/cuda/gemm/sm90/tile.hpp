@@ -35,7 +35,7 @@ struct row_tile {
   static constexpr int staging_at = Stages * (stage_bytes + a_scale_pitch);
   static constexpr int barriers_at = staging_at + math_warpgroups * 4 * staging_bytes_per_warp;
   static constexpr int schedule_at = barriers_at + Stages * 16;
-  MOESAIC_HD static constexpr int shared_bytes(int experts) { return schedule_at + 8 * (experts + 1); }
+  MOESAIC_HD static constexpr int shared_bytes(int groups) { return schedule_at + 8 * (groups + 1); }
 
   static_assert(producer_registers * 128 + math_registers * 256 <= 65536);
 };
@@ -46,6 +46,7 @@ struct row_tile {
 template <int Tokens, int Matrices, int Stages, int Ctas>
 struct weight_tile {
   static constexpr int rows = Tokens, columns = 128, matrices = Matrices, stages = Stages, ctas = Ctas;
+  static constexpr int strip = 8;  // tile columns, see place_of
   static constexpr int threads = math_warpgroups * threads_per_warpgroup + 32;
 
   static constexpr int weight_bytes = columns * scale_block, token_bytes = Tokens * scale_block;
@@ -59,7 +60,7 @@ struct weight_tile {
   static constexpr int staging_at = Stages * (stage_bytes + a_scale_pitch);
   static constexpr int barriers_at = staging_at + Tokens * staging_pitch;
   static constexpr int schedule_at = barriers_at + Stages * 16;
-  MOESAIC_HD static constexpr int shared_bytes(int experts) { return schedule_at + 8 * (experts + 1); }
+  MOESAIC_HD static constexpr int shared_bytes(int groups) { return schedule_at + 8 * (groups + 1); }
 };
 
 /// The tiles in use, with as many stages as shared memory holds.

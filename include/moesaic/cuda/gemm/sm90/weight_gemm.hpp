@@ -4,34 +4,22 @@
 
 #include <cstdint>
 
-#include <moesaic/cuda/gemm/sm90/row_gemm.hpp>
+#include <moesaic/cuda/gemm/sm90/epilogue.hpp>
+#include <moesaic/cuda/gemm/sm90/persistent.hpp>
+#include <moesaic/cuda/ptx/warpgroup.hpp>
+#include <moesaic/cuda/ptx/wgmma.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
 namespace detail {
 
 template <class Tile, class Epilogue>
-struct weight_gemm {
+struct weight_gemm : persistent_cta<Tile, Epilogue> {
+  using cta = persistent_cta<Tile, Epilogue>;
+  using cta::at, cta::empty, cta::full, cta::p, cta::shared, cta::walk;
+  using typename cta::tile;
   static constexpr int matrices = Epilogue::matrices, half = Tile::rows / 2, stages = Tile::stages;
   static_assert(matrices == Tile::matrices);
-
-  gemm_arguments<Epilogue> const& p;
-  char* shared;
-  std::uint64_t* full;
-  std::uint64_t* empty;
-  std::int32_t const* starts;
-  std::int32_t const* offsets;
-
-  __device__ tile_walk walk() const { return {starts, p.groups(), static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x)}; }
-
-  struct tile {
-    int row, rows_left, n0;
-  };
-  __device__ tile at(tile_walk const& w) const {
-    int const first = offsets[w.group], count = offsets[w.group + 1] - first;
-    tile_place const place = place_of(w.local(), (count + Tile::rows - 1) / Tile::rows, p.n_tiles, 8);
-    return {first + place.m * Tile::rows, count - place.m * Tile::rows, place.n * Tile::columns};
-  }
 
   __device__ void load_weights(int stage, int kb, int group, tile const& t, std::uint64_t policy) const {
     int const e = p.expert(group);
@@ -138,23 +126,8 @@ template <class Tile, class Epilogue>
 __global__ void __launch_bounds__(Tile::threads, Tile::ctas) weight_gemm_kernel(__grid_constant__ gemm_arguments<Epilogue> const p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(1024) char shared[];
-  auto* const full = reinterpret_cast<std::uint64_t*>(shared + Tile::barriers_at);
-  auto* const empty = full + Tile::stages;
-  auto* const starts = reinterpret_cast<std::int32_t*>(shared + Tile::schedule_at);
-  auto* const offsets = starts + p.groups() + 1;
   int const warp = static_cast<int>(threadIdx.x) / 32;
-  if (threadIdx.x == 0) {
-    ptx::prefetch_tensor_map(&p.x.codes);
-    ptx::prefetch_tensor_map(&p.x.scales);
-    for (int s = 0; s < Tile::stages; ++s) {
-      ptx::mbarrier_init(full + s, 1);
-      ptx::mbarrier_init(empty + s, math_warpgroups * 4);
-    }
-    ptx::fence_mbarrier_init();
-  }
-  count_tiles<Tile::threads>([&](int g) { return p.first_row(g); }, p.groups(), Tile::rows, p.n_tiles, starts, offsets,
-                             reinterpret_cast<std::int32_t*>(shared + Tile::staging_at));
-  detail::weight_gemm<Tile, Epilogue> const work{p, shared, full, empty, starts, offsets};
+  detail::weight_gemm<Tile, Epilogue> const work{detail::persistent_cta<Tile, Epilogue>::begin(p, shared)};
   if (warp == math_warpgroups * 4) {
     if (ptx::elect_one()) work.produce();
   } else {

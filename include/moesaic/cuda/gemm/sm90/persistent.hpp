@@ -1,0 +1,88 @@
+// What the two Hopper GEMMs have in common: their arguments, and a CTA that walks tiles and has a ring of stages with barriers.
+#pragma once
+
+#include <cstdint>
+
+#include <moesaic/cuda/gemm/sm90/operands.hpp>
+#include <moesaic/cuda/gemm/sm90/tile.hpp>
+#include <moesaic/cuda/gemm/tile_walk.hpp>
+#include <moesaic/cuda/ptx/mbarrier.hpp>
+#include <moesaic/cuda/ptx/tma.hpp>
+
+namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
+
+/// out rows [offsets[e], offsets[e+1]) = the same rows of x · W_eᵀ for every expert; null offsets give all rows to one. With shared_rows >
+/// 0 the first rows of x are the shared expert's, and all others' begin that much later. With an epilogue of two matrices each tile takes
+/// 128 columns of both. n_tiles · (columns of a tile) = n.
+template <class Epilogue>
+struct gemm_arguments {
+  row_operand x;
+  weight_operand w[Epilogue::matrices];
+  weight_operand shared[Epilogue::matrices];
+  std::int32_t const* expert_offsets;
+  std::int32_t rows, shared_rows;
+  int experts, n_tiles, k_blocks;
+  Epilogue epilogue;
+
+  /// A group is an expert; the shared one is the first.
+  MOESAIC_HD constexpr int ahead() const { return shared_rows > 0 ? 1 : 0; }
+  MOESAIC_HD constexpr int groups() const { return experts + ahead(); }
+  MOESAIC_HD constexpr std::int32_t first_row(int group) const {
+    if (group < ahead()) return 0;
+    int const e = group - ahead();
+    return shared_rows + (expert_offsets != nullptr ? expert_offsets[e] : e * rows);
+  }
+  __device__ weight_operand const& weights(int matrix, int group) const { return group < ahead() ? shared[matrix] : w[matrix]; }
+  __device__ int expert(int group) const { return group < ahead() ? 0 : group - ahead(); }
+};
+
+namespace detail {
+
+template <class Tile, class Epilogue>
+struct persistent_cta {
+  static constexpr int tile_columns = Epilogue::matrices == 2 ? scale_block : Tile::columns;  // of the output
+
+  gemm_arguments<Epilogue> const& p;
+  char* shared;
+  std::uint64_t* full;   // [stages]: a stage's copies have come
+  std::uint64_t* empty;  // [stages]: the math warps have read it
+  std::int32_t const* starts;
+  std::int32_t const* offsets;  // [groups + 1], see count_tiles
+
+  /// All threads call it: barriers and the schedule are ready when it returns. Reads expert_offsets.
+  __device__ static persistent_cta begin(gemm_arguments<Epilogue> const& p, char* shared) {
+    auto* const full = reinterpret_cast<std::uint64_t*>(shared + Tile::barriers_at);
+    auto* const empty = full + Tile::stages;
+    auto* const starts = reinterpret_cast<std::int32_t*>(shared + Tile::schedule_at);
+    auto* const offsets = starts + p.groups() + 1;
+    if (threadIdx.x == 0) {
+      ptx::prefetch_tensor_map(&p.x.codes);
+      ptx::prefetch_tensor_map(&p.x.scales);
+      for (int s = 0; s < Tile::stages; ++s) {
+        ptx::mbarrier_init(full + s, 1);
+        ptx::mbarrier_init(empty + s, math_warpgroups * 4);
+      }
+      ptx::fence_mbarrier_init();
+    }
+    count_tiles<Tile::threads>([&](int g) { return p.first_row(g); }, p.groups(), Tile::rows, p.n_tiles, starts, offsets,
+                               reinterpret_cast<std::int32_t*>(shared + Tile::staging_at));
+    return {p, shared, full, empty, starts, offsets};
+  }
+
+  /// Rows from `row` on, of which `rows_left` are the group's, and columns from n0 on.
+  struct tile {
+    int group, n0, row, rows_left;
+  };
+
+  __device__ tile_walk walk() const { return {starts, p.groups(), static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x)}; }
+  __device__ tile at(tile_walk const& w) const {
+    int const first = offsets[w.group], count = offsets[w.group + 1] - first;
+    tile_place const place = place_of(w.local(), (count + Tile::rows - 1) / Tile::rows, p.n_tiles, Tile::strip);
+    int const m0 = place.m * Tile::rows;
+    return {w.group, place.n * tile_columns, first + m0, count - m0};
+  }
+};
+
+}  // namespace detail
+
+}  // namespace moesaic::inline MOESAIC_ABI::cuda::sm90
