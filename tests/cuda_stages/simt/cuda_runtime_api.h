@@ -184,13 +184,14 @@ inline void run_cluster(unsigned blocks, std::size_t shared_bytes) {
 // --- the runtime ---------------------------------------------------------------------------------------------------------------------
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1 };
 using cudaStream_t = struct simt_stream*;
-enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension = 4 };
+enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension = 4, cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
 struct cudaLaunchAttribute {
   cudaLaunchAttributeID id;
   struct {
     struct {
       unsigned x, y, z;
     } clusterDim;
+    int programmaticStreamSerializationAllowed;
   } val;
 };
 struct cudaLaunchConfig_t {
@@ -210,6 +211,9 @@ inline int simt_ptx_version = 90;
 inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* a, void const*) { return a->ptxVersion = simt_ptx_version, cudaSuccess; }
 inline cudaError_t cudaFuncSetAttribute(void const*, cudaFuncAttribute, int) { return cudaSuccess; }
 inline cudaError_t cudaGetDeviceCount(int* n) { return *n = 1, cudaSuccess; }
+inline cudaError_t cudaGetDevice(int* d) { return *d = 0, cudaSuccess; }
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
+inline cudaError_t cudaDeviceGetAttribute(int* v, cudaDeviceAttr, int) { return *v = 1, cudaSuccess; }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
 inline char const* cudaGetErrorString(cudaError_t e) { return e == cudaSuccess ? "no error" : "invalid value"; }
@@ -224,7 +228,9 @@ cudaError_t cudaLaunchKernelEx(cudaLaunchConfig_t const* c, void (*kernel)(Param
   if (c->gridDim.x == 0 || c->gridDim.y == 0 || c->gridDim.y > 65535 || c->blockDim.x == 0 || c->blockDim.x > 1024 ||
       c->dynamicSmemBytes > 48 * 1024)
     return cudaErrorInvalidValue;
-  unsigned const cluster = c->numAttrs > 0 ? c->attrs->val.clusterDim.x : 1;
+  unsigned cluster = 1;
+  for (unsigned i = 0; i < c->numAttrs; ++i)
+    if (c->attrs[i].id == cudaLaunchAttributeClusterDimension) cluster = c->attrs[i].val.clusterDim.x;
   if (cluster > 8 || c->gridDim.x % cluster != 0) return cudaErrorInvalidValue;
   gridDim = c->gridDim;
   blockDim = c->blockDim;
