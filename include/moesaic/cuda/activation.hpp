@@ -114,9 +114,11 @@ __global__ void __launch_bounds__(256) widen_kernel(matrix_view<T const> const x
 
 }  // namespace detail
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 template <class T, activation_format F>
 struct launcher<widen_row<T, F>> {
-  MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, widen_row<T, F> const& f) {
+  static status launch(cudaStream_t stream, std::int64_t n, widen_row<T, F> const& f) {
     if (n <= 0) return {};
     if (f.x.cols % 4 != 0 || !rows_are_16_byte_aligned(f.x) || !rows_are_16_byte_aligned(f.out)) return start_any(stream, n, f);
     return start_rows(stream, n, row_blocks::of(f.x.cols / 4, 4), detail::widen_kernel<T, F>, f.x, f.out);
@@ -125,7 +127,7 @@ struct launcher<widen_row<T, F>> {
 
 template <activation_format F, activation_fn A, class Terms>
 struct launcher<activate_row<F, A, Terms>> {
-  MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, activate_row<F, A, Terms> const& f) {
+  static status launch(cudaStream_t stream, std::int64_t n, activate_row<F, A, Terms> const& f) {
     if (n <= 0) return {};
     if (f.up.cols % 4 != 0 || (is_gated(A) && !rows_are_16_byte_aligned(f.gate)) || !rows_are_16_byte_aligned(f.up) ||
         !rows_are_16_byte_aligned(f.out))
@@ -138,7 +140,7 @@ struct launcher<activate_row<F, A, Terms>> {
 
 template <class Scale, activation_fn A, class Terms>
 struct launcher<activate_quantize_rows<Scale, A, Terms>> {
-  MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, activate_quantize_rows<Scale, A, Terms> const& f) {
+  static status launch(cudaStream_t stream, std::int64_t n, activate_quantize_rows<Scale, A, Terms> const& f) {
     if (n <= 0) return {};
     if ((is_gated(A) && !rows_are_16_byte_aligned(f.gate)) || !rows_are_16_byte_aligned(f.up) ||
         !detail::takes_whole_words(f.out, f.up.cols))
@@ -146,5 +148,7 @@ struct launcher<activate_quantize_rows<Scale, A, Terms>> {
     return detail::start_quantize(stream, n, detail::activated_values<A, Terms>{f.gate, f.up, f.rule}, f.out, f.up.cols, f.row_count);
   }
 };
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

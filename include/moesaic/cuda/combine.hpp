@@ -83,9 +83,11 @@ __global__ void __launch_bounds__(256) combine_kernel(combine_row<Y, P> const f)
 
 }  // namespace detail
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 template <class Y, class P>
 struct launcher<combine_row<Y, P>> {
-  MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, combine_row<Y, P> const& f) {
+  static status launch(cudaStream_t stream, std::int64_t n, combine_row<Y, P> const& f) {
     if (n <= 0) return {};
     constexpr int count = detail::elements_of_16_bytes<P>;
     if (f.y.cols % count != 0 || !rows_are_16_byte_aligned(f.partials) || !rows_are_16_byte_aligned(f.y) ||
@@ -98,5 +100,7 @@ struct launcher<combine_row<Y, P>> {
     return start_rows(stream, n, shape, detail::combine_kernel<Y, P, false>, f);
   }
 };
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

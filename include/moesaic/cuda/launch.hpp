@@ -14,23 +14,12 @@
 #error "moesaic's CUDA backend is kernels: compile the file that includes it with nvcc"
 #endif
 
-// Two shared objects that were built for different architectures must not take each other's launchers: none leaves its object.
-#define MOESAIC_CUDA_HOST __attribute__((visibility("hidden")))
-
 namespace moesaic::inline MOESAIC_ABI::cuda {
 
 /// cudaSuccess as ok, anything else as errc::device_refused with the code as its value.
 inline status status_of(cudaError_t e, char const* what = "kernel launch") {
   if (e == cudaSuccess) return {};
   return {errc::device_refused, what, "", static_cast<long long>(e), 0};
-}
-
-/// Of the current device; 1 where there is none, so that the launch itself says so.
-MOESAIC_CUDA_HOST inline int multiprocessors_here() {
-  int device = 0, count = 0;
-  if (::cudaGetDevice(&device) != cudaSuccess) return 1;
-  if (::cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) != cudaSuccess || count < 1) return 1;
-  return count;
 }
 
 /// What a launch is told beside its arguments. Grids hold 2³¹−1 × 65535 blocks.
@@ -42,10 +31,21 @@ struct launch_shape {
   bool overlaps = false;      ///< may start before the kernel ahead of it in the stream is over, and waits for it by griddepcontrol.wait
 };
 
+// Two shared objects that were built for different architectures must not take each other's launchers: what starts a kernel is hidden in
+// its object. By pragma, since nvcc refuses the attribute where a template's argument has internal linkage.
+#pragma GCC visibility push(hidden)
+
+/// Of the current device; 1 where there is none, so that the launch itself says so.
+inline int multiprocessors_here() {
+  int device = 0, count = 0;
+  if (::cudaGetDevice(&device) != cudaSuccess) return 1;
+  if (::cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) != cudaSuccess || count < 1) return 1;
+  return count;
+}
+
 /// Enqueues a kernel. Up to 48 KB of shared memory need no more; kernels that take more say so to allow_shared first. Capturable.
 template <class... Parameters, class... Arguments>
-MOESAIC_CUDA_HOST status start(cudaStream_t stream, launch_shape const& shape, void (*kernel)(Parameters...),
-                               Arguments const&... arguments) {
+status start(cudaStream_t stream, launch_shape const& shape, void (*kernel)(Parameters...), Arguments const&... arguments) {
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(shape.blocks, shape.columns);
   config.blockDim = dim3(shape.threads);
@@ -68,7 +68,7 @@ MOESAIC_CUDA_HOST status start(cudaStream_t stream, launch_shape const& shape, v
 
 /// Lets a kernel have more than 48 KB of shared memory. Cheap; not a stream operation, so it may be called during capture.
 template <class Kernel>
-MOESAIC_CUDA_HOST status allow_shared(Kernel* kernel, int bytes) {
+status allow_shared(Kernel* kernel, int bytes) {
   return status_of(::cudaFuncSetAttribute(reinterpret_cast<void const*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
                    "shared memory");
 }
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(Threads) run_stage(std::int64_t n, F const f) 
 /// f(group, i, scratch) for each i in [0, n), n < 2^31: a block of 128 threads for each item; a stage with one item takes a large block.
 /// For every stage, and for shapes and addresses that a stage's own kernel does not take.
 template <class F>
-MOESAIC_CUDA_HOST status start_any(cudaStream_t stream, std::int64_t n, F const& f) {
+status start_any(cudaStream_t stream, std::int64_t n, F const& f) {
   static_assert(std::is_trivially_copyable_v<F>, "a stage is copied to the device");
   if (n <= 0) return {};
   std::int64_t const blocks = n < 0x7fff'ffff ? n : 0x7fff'ffff;
@@ -102,7 +102,9 @@ MOESAIC_CUDA_HOST status start_any(cudaStream_t stream, std::int64_t n, F const&
 /// Runs stage F, with a kernel of its own where there is a specialisation.
 template <class F>
 struct launcher {
-  MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, F const& f) { return start_any(stream, n, f); }
+  static status launch(cudaStream_t stream, std::int64_t n, F const& f) { return start_any(stream, n, f); }
 };
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

@@ -145,9 +145,11 @@ __global__ void __launch_bounds__(1024) build_map(build_dispatch_map const f, Pl
   if (!alone) ptx::cluster_wait();
 }
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 /// Blocks that may work together: most_blocks, which every device of compute capability 9.0 or later can place, if the code was made for
 /// one.
-MOESAIC_CUDA_HOST inline int map_cluster() {
+inline int map_cluster() {
   cudaFuncAttributes a{};
   if (::cudaFuncGetAttributes(&a, reinterpret_cast<void const*>(build_map<map_plan>)) != cudaSuccess) {
     static_cast<void>(::cudaGetLastError());
@@ -165,7 +167,7 @@ constexpr launch_shape one_cluster(int blocks, int threads, std::int64_t shared_
 }
 
 template <int Words, int Warps, int Rounds>
-MOESAIC_CUDA_HOST status start_map_in_registers(cudaStream_t stream, int blocks, build_dispatch_map const& f) {
+status start_map_in_registers(cudaStream_t stream, int blocks, build_dispatch_map const& f) {
   using shape = register_map<Words, Warps, Rounds>;
   return start(stream, one_cluster(blocks, shape::threads, sizeof(typename shape::shared)),
                build_map_in_registers<shape, Words, Warps, Rounds>, f);
@@ -173,7 +175,7 @@ MOESAIC_CUDA_HOST status start_map_in_registers(cudaStream_t stream, int blocks,
 
 /// Blocks of 1024 threads, or one of 512, with as few rounds as they allow.
 template <int Words>
-MOESAIC_CUDA_HOST status start_map_of(cudaStream_t stream, std::int64_t slots, int blocks, build_dispatch_map const& f) {
+status start_map_of(cudaStream_t stream, std::int64_t slots, int blocks, build_dispatch_map const& f) {
   if (slots <= 512) return start_map_in_registers<Words, 16, 1>(stream, 1, f);
   if (slots <= blocks * 1024) return start_map_in_registers<Words, 32, 1>(stream, blocks, f);
   if (slots <= blocks * 2048) return start_map_in_registers<Words, 32, 2>(stream, blocks, f);
@@ -181,11 +183,15 @@ MOESAIC_CUDA_HOST status start_map_of(cudaStream_t stream, std::int64_t slots, i
   return start_map_in_registers<Words, 32, 8>(stream, blocks, f);
 }
 
+#pragma GCC visibility pop
+
 }  // namespace detail
+
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
 
 template <>
 struct launcher<build_dispatch_map> {
-  MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, build_dispatch_map const& f) {
+  static status launch(cudaStream_t stream, std::int64_t n, build_dispatch_map const& f) {
     if (n <= 0) return {};
     std::int64_t const slots = f.map.tokens * f.map.top_k;
     int const blocks = slots > 1024 ? detail::map_cluster() : 1;
@@ -197,5 +203,7 @@ struct launcher<build_dispatch_map> {
                  detail::build_map<detail::map_plan>, f, p);
   }
 };
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

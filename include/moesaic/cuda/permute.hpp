@@ -79,10 +79,12 @@ __global__ void __launch_bounds__(128)
   for (std::int64_t b = blockIdx.y; b < blocks; b += gridDim.y) layout.scale(out, b, row) = slot < 0 ? Scale{} : x.scale(b, token);
 }
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 /// `from` and `to` are rows of `bytes` bytes, their strides in bytes. `tokens` rows of x exist.
 template <class Layout>
-MOESAIC_CUDA_HOST status start_permute(cudaStream_t stream, std::int64_t n, void const* from, std::int64_t from_stride, void* to,
-                                       std::int64_t to_stride, std::int64_t bytes, std::int64_t tokens, Layout const& layout, int top_k) {
+status start_permute(cudaStream_t stream, std::int64_t n, void const* from, std::int64_t from_stride, void* to, std::int64_t to_stride,
+                     std::int64_t bytes, std::int64_t tokens, Layout const& layout, int top_k) {
   moved_rows const rows{static_cast<word<16> const*>(from), static_cast<word<16>*>(to), from_stride / 16, to_stride / 16,
                         static_cast<int>(bytes / 16)};
   row_blocks const shape = row_blocks::of(rows.pieces, moved_rows::each);
@@ -92,11 +94,15 @@ MOESAIC_CUDA_HOST status start_permute(cudaStream_t stream, std::int64_t n, void
   return start_rows(stream, n, shape, fetch_rows<Layout>, rows, layout, top_k);
 }
 
+#pragma GCC visibility pop
+
 }  // namespace detail
+
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
 
 template <class T, class Layout>
 struct launcher<permute_row<T, Layout>> {
-  MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, permute_row<T, Layout> const& f) {
+  static status launch(cudaStream_t stream, std::int64_t n, permute_row<T, Layout> const& f) {
     constexpr std::int64_t size = sizeof(T);
     if (n <= 0) return {};
     if (f.x.cols * size % 16 != 0 || !rows_are_16_byte_aligned(f.x) || !rows_are_16_byte_aligned(f.out)) return start_any(stream, n, f);
@@ -107,7 +113,7 @@ struct launcher<permute_row<T, Layout>> {
 
 template <class Scale, class Layout>
 struct launcher<permute_quantized_row<Scale, Layout>> {
-  MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, permute_quantized_row<Scale, Layout> const& f) {
+  static status launch(cudaStream_t stream, std::int64_t n, permute_quantized_row<Scale, Layout> const& f) {
     if (n <= 0) return {};
     if (f.x.cols % 16 != 0 || !is_16_byte_aligned(f.x.codes) || !is_16_byte_aligned(f.out.codes)) return start_any(stream, n, f);
     if (status const s =
@@ -119,5 +125,7 @@ struct launcher<permute_quantized_row<Scale, Layout>> {
     return start_rows(stream, ceil_div(n, 128), shape, detail::permute_scales<Scale, Layout>, n, f.x, f.layout, f.top_k, f.out);
   }
 };
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

@@ -185,10 +185,12 @@ __global__ void __launch_bounds__(256)
   });
 }
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 /// Items [0, n) of rows of `cols` columns, n > 0.
 template <class Source, class Scale, class Targets = same_row>
-MOESAIC_CUDA_HOST status start_quantize(cudaStream_t stream, std::int64_t n, Source const& source, quantized_rows<Scale> const& out,
-                                        std::int64_t cols, std::int32_t const* row_count, Targets const& targets = {}) {
+status start_quantize(cudaStream_t stream, std::int64_t n, Source const& source, quantized_rows<Scale> const& out, std::int64_t cols,
+                      std::int32_t const* row_count, Targets const& targets = {}) {
   std::int64_t const blocks = ceil_div(cols, scale_block);
   quantize_extent const extent{static_cast<int>(n / blocks), static_cast<int>(n % blocks), static_cast<int>(cols), row_count};
   using warp = quantize_warp<Source, Targets>;
@@ -201,10 +203,6 @@ template <class Scale>
 bool takes_whole_words(quantized_rows<Scale> const& out, std::int64_t cols) {
   return cols > 0 && cols % 8 == 0 && out.cols % 8 == 0 && reinterpret_cast<std::uintptr_t>(out.codes) % 8 == 0;
 }
-
-}  // namespace detail
-
-namespace detail {
 
 /// A thread has one row behind the first `tokens` and every gridDim.y-th scale block, which it takes from its token's row. Rows of one
 /// expert are neighbours but their tokens are not: written along with the codes, scales go out four bytes at a time.
@@ -219,14 +217,18 @@ __global__ void __launch_bounds__(256)
   for (std::int64_t b = blockIdx.y; b < blocks; b += gridDim.y) out.scale(b, tokens + row) = out.scale(b, slot / top_k);
 }
 
+#pragma GCC visibility pop
+
 }  // namespace detail
+
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
 
 /// Every row of x quantised once and written to all rows that its token has in the map: permute after quantize, without the rows between.
 /// x [T, cols] with 16-byte aligned rows, cols a multiple of 8; out: a row for each slot, behind `ahead` rows: 0, or T of the tokens
 /// themselves. Rows without a slot are left alone. The bits of quantize_rows.
 template <class T, class Scale>
-MOESAIC_CUDA_HOST status start_quantize_permute(cudaStream_t stream, matrix_view<T const> x, dispatch_map const& map,
-                                                quantized_rows<Scale> const& out, std::int64_t ahead) {
+status start_quantize_permute(cudaStream_t stream, matrix_view<T const> x, dispatch_map const& map, quantized_rows<Scale> const& out,
+                              std::int64_t ahead) {
   constexpr std::int64_t many = 2048;  // tokens from which two kernels are faster than scattered scales
   if (x.rows <= 0) return {};
   bool const scales_follow = ahead > 0 && x.rows >= many;
@@ -241,11 +243,13 @@ MOESAIC_CUDA_HOST status start_quantize_permute(cudaStream_t stream, matrix_view
 
 template <class T, class Scale>
 struct launcher<quantize_rows<T, Scale>> {
-  MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, quantize_rows<T, Scale> const& f) {
+  static status launch(cudaStream_t stream, std::int64_t n, quantize_rows<T, Scale> const& f) {
     if (n <= 0) return {};
     if (!rows_are_16_byte_aligned(f.x) || !detail::takes_whole_words(f.out, f.x.cols)) return start_any(stream, n, f);
     return detail::start_quantize(stream, n, detail::stored_values<T>{f.x}, f.out, f.x.cols, nullptr);
   }
 };
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

@@ -229,10 +229,12 @@ __global__ void __launch_bounds__(select_warps * 32) select_kernel(std::int64_t 
 
 }  // namespace detail
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 template <class L>
 requires selects_in_registers<L>
 struct launcher<select_experts<L>> {
-  MOESAIC_CUDA_HOST static status launch(cudaStream_t stream, std::int64_t n, select_experts<L> const& f) {
+  static status launch(cudaStream_t stream, std::int64_t n, select_experts<L> const& f) {
     if (n <= 0) return {};
     std::int64_t const blocks = ceil_div(n, detail::select_warps);
     launch_shape const shape{static_cast<unsigned>(blocks), detail::select_warps * 32};
@@ -242,5 +244,7 @@ struct launcher<select_experts<L>> {
     return start(stream, shape, detail::select_kernel<L, false>, n, f);
   }
 };
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

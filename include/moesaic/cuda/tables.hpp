@@ -29,9 +29,11 @@ __global__ void __launch_bounds__(addresses<T>::most) store_addresses(addresses<
   if (e < count) to[e] = from.of[e];
 }
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 /// a with its table, if it has one, copied to `to` [experts].
 template <class T>
-MOESAIC_CUDA_HOST status copy_table(cudaStream_t stream, expert_array<T>& a, int experts, T const** to) {
+status copy_table(cudaStream_t stream, expert_array<T>& a, int experts, T const** to) {
   if (a.table == nullptr) return {};
   constexpr int most = addresses<T>::most;
   for (int first = 0; first < experts; first += most) {
@@ -44,7 +46,11 @@ MOESAIC_CUDA_HOST status copy_table(cudaStream_t stream, expert_array<T>& a, int
   return {};
 }
 
+#pragma GCC visibility pop
+
 }  // namespace detail
+
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
 
 /// Bytes that the tables of `experts` matrices take.
 template <weight_format F>
@@ -54,12 +60,14 @@ constexpr std::size_t table_bytes(weight_matrices<F> const& w) {
 
 /// `w` with what tables it has copied into `memory`, 8-byte aligned device memory of table_bytes(w). Enqueued, not waited for.
 template <weight_format F>
-MOESAIC_CUDA_HOST status copy_tables(cudaStream_t stream, weight_matrices<F>& w, void* memory) {
+status copy_tables(cudaStream_t stream, weight_matrices<F>& w, void* memory) {
   auto** const first = static_cast<weight_code_t<F> const**>(memory);
   if (status const s = detail::copy_table(stream, w.codes, w.experts, first); !s) return s;
   if constexpr (F == weight_format::e4m3_128x128)
     return detail::copy_table(stream, w.scales, w.experts, reinterpret_cast<float const**>(first + align_up(w.experts, 8)));
   return {};
 }
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

@@ -103,11 +103,15 @@ struct row_blocks {
   }
 };
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 /// A launch of `rows` × shape.blocks blocks, rows first.
 template <class... Parameters, class... Arguments>
-MOESAIC_CUDA_HOST status start_rows(cudaStream_t stream, std::int64_t rows, row_blocks const& shape, void (*kernel)(Parameters...),
-                                    Arguments const&... arguments) {
+status start_rows(cudaStream_t stream, std::int64_t rows, row_blocks const& shape, void (*kernel)(Parameters...),
+                  Arguments const&... arguments) {
   return start(stream, {.blocks = static_cast<unsigned>(rows), .threads = shape.threads, .columns = shape.blocks}, kernel, arguments...);
 }
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

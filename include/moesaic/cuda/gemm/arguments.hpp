@@ -21,11 +21,13 @@ struct gemm_arguments {
   matrix_view<float> out;
 };
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 /// Enqueues a kernel that walks tiles: as many blocks as the device holds at once, or as there can be tiles where those are fewer.
 /// Tile: rows, columns, threads, static_bytes and dynamic_bytes of shared memory; the list of tiles comes behind the latter.
 template <class Tile, class Rows, weight_format F>
-MOESAIC_CUDA_HOST status start_gemm(cudaStream_t stream, int multiprocessors, int blocks_each, void (*kernel)(gemm_arguments<Rows, F>),
-                                    gemm_arguments<Rows, F> const& g) {
+status start_gemm(cudaStream_t stream, int multiprocessors, int blocks_each, void (*kernel)(gemm_arguments<Rows, F>),
+                  gemm_arguments<Rows, F> const& g) {
   if (g.w.experts > most_experts) return {errc::out_of_range, "w", "experts", g.w.experts, most_experts};
   std::int64_t const tiles = most_tiles(g.out.rows, g.w.experts, Tile::rows, ceil_div(g.w.n, Tile::columns));
   std::int64_t const blocks = std::int64_t{multiprocessors} * blocks_each;
@@ -35,5 +37,7 @@ MOESAIC_CUDA_HOST status start_gemm(cudaStream_t stream, int multiprocessors, in
     if (status const s = allow_shared(kernel, bytes); !s) return s;
   return start(stream, {static_cast<unsigned>(tiles < blocks ? tiles : blocks), Tile::threads, static_cast<unsigned>(bytes)}, kernel, g);
 }
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

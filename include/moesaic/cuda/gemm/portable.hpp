@@ -29,12 +29,14 @@ constexpr portable_kernel choose_kernel(std::int64_t rows, int experts, std::int
   return portable_kernel::skinny_16x8;
 }
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 /// The grouped GEMM for every GPU from compute capability 8.0 on: rows f32_rows or quantised, weights f32, bf16 or E4M3, any shape.
 ///
 /// fp32 weights are multiplied by fp32 fma, in semantics/gemm.hpp's order. All others by mma.sync, products exact (fp32 rows are three bf16
 /// terms, E4M3 and bf16 one), sums of 16 columns cut by the hardware, those added in fp32, sums of 128 columns scaled and added by fma.
 template <class Rows, weight_format F>
-MOESAIC_CUDA_HOST status launch_portable_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
+status launch_portable_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
   if constexpr (!is_one_bf16_term<F>) {
     return launch_fma_gemm(stream, multiprocessors, g);
   } else {
@@ -46,5 +48,7 @@ MOESAIC_CUDA_HOST status launch_portable_gemm(cudaStream_t stream, int multiproc
     }
   }
 }
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

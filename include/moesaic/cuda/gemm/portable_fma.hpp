@@ -76,9 +76,13 @@ __global__ void __launch_bounds__(fma_tile::threads) fma_gemm(gemm_arguments<Row
   }
 }
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 template <class Rows, weight_format F>
-MOESAIC_CUDA_HOST status launch_fma_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
+status launch_fma_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
   return start_gemm<fma_tile>(stream, multiprocessors, 2, fma_gemm<Rows, F>, g);
 }
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

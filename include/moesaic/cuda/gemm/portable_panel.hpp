@@ -146,9 +146,13 @@ __global__ void __launch_bounds__(panel_tile<Rows>::threads, 2) panel_gemm(gemm_
   }
 }
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 template <class Rows, weight_format F>
-MOESAIC_CUDA_HOST status launch_panel_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
+status launch_panel_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
   return start_gemm<panel_tile<Rows>>(stream, multiprocessors, 2, panel_gemm<Rows, F>, g);
 }
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

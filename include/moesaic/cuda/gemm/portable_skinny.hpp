@@ -124,9 +124,13 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) skinny_gemm(gem
   }
 }
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 template <class Tile, class Rows, weight_format F>
-MOESAIC_CUDA_HOST status launch_skinny_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
+status launch_skinny_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
   return start_gemm<Tile>(stream, multiprocessors, Tile::resident, skinny_gemm<Tile, Rows, F>, g);
 }
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

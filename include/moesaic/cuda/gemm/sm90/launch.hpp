@@ -9,12 +9,14 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 /// A grid of `ctas` CTAs an SM of the current device, each with `shared_bytes` of dynamic shared memory. `overlaps`: the kernel may start
 /// before the one ahead of it in the stream is over. It reads x and writes after that only, but expert_offsets and weights at once: they
 /// must have been there before the kernel ahead began. device_refused: see start().
 template <class Arguments>
-MOESAIC_CUDA_HOST status launch_persistent(cudaStream_t stream, void (*kernel)(Arguments), int ctas, int threads, int shared_bytes,
-                                           bool overlaps, Arguments const& arguments) {
+status launch_persistent(cudaStream_t stream, void (*kernel)(Arguments), int ctas, int threads, int shared_bytes, bool overlaps,
+                         Arguments const& arguments) {
   if (status const s = allow_shared(kernel, shared_bytes); !s) return s;
   return start(stream,
                {.blocks = static_cast<unsigned>(multiprocessors_here() * ctas),
@@ -26,16 +28,18 @@ MOESAIC_CUDA_HOST status launch_persistent(cudaStream_t stream, void (*kernel)(A
 
 /// row_gemm with this tile; a.n_tiles counts its columns.
 template <class Tile, class Epilogue>
-MOESAIC_CUDA_HOST status launch_row_gemm(cudaStream_t stream, gemm_arguments<Epilogue> const& a, bool overlaps = false) {
+status launch_row_gemm(cudaStream_t stream, gemm_arguments<Epilogue> const& a, bool overlaps = false) {
   static_assert(Tile::shared_bytes(512) <= shared_memory_limit);
   return launch_persistent(stream, row_gemm_kernel<Tile, Epilogue>, Tile::ctas, Tile::threads, Tile::shared_bytes(a.groups()), overlaps, a);
 }
 /// weight_gemm with this tile: the same bits.
 template <class Tile, class Epilogue>
-MOESAIC_CUDA_HOST status launch_weight_gemm(cudaStream_t stream, gemm_arguments<Epilogue> const& a, bool overlaps = false) {
+status launch_weight_gemm(cudaStream_t stream, gemm_arguments<Epilogue> const& a, bool overlaps = false) {
   static_assert(Tile::ctas * (Tile::shared_bytes(512) + 1024) <= shared_memory_limit + 1024);  // 1 KB of each CTA is the system's
   return launch_persistent(stream, weight_gemm_kernel<Tile, Epilogue>, Tile::ctas, Tile::threads, Tile::shared_bytes(a.groups()), overlaps,
                            a);
 }
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda::sm90

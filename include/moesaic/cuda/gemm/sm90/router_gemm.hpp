@@ -210,9 +210,11 @@ __global__ void __launch_bounds__(Tile::threads, 1) router_gemm_kernel(__grid_co
 #endif
 }
 
+#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
+
 template <class Tile>
-MOESAIC_CUDA_HOST status launch_router_gemm(cudaStream_t stream, matrix_view<bf16 const> const& x, bf16 const* w, std::int64_t w_stride,
-                                            matrix_view<float> const& out) {
+status launch_router_gemm(cudaStream_t stream, matrix_view<bf16 const> const& x, bf16 const* w, std::int64_t w_stride,
+                          matrix_view<float> const& out) {
   static_assert(Tile::shared_bytes <= shared_memory_limit);
   auto const bytes = [](std::int64_t elements) { return elements * 2; };
   router_arguments a{};
@@ -253,8 +255,8 @@ inline bool takes_router(matrix_view<bf16 const> const& x, weight_matrices<weigh
 /// out [T, n] fp32 = x [T, k] bf16 · w [n, k] bf16 ᵀ, all row-major; operands that takes_router takes. Products are exact; sums of 64
 /// columns are wgmma's, those added in fp32, ascending, inside each of eight shares of the columns, and the shares in fp32, ascending. That
 /// order depends on k alone: a row's bits depend neither on the other rows nor on the tile.
-MOESAIC_CUDA_HOST inline status multiply_router(cudaStream_t stream, int multiprocessors, matrix_view<bf16 const> const& x,
-                                                weight_matrices<weight_format::bf16> const& w, matrix_view<float> const& out) {
+inline status multiply_router(cudaStream_t stream, int multiprocessors, matrix_view<bf16 const> const& x,
+                              weight_matrices<weight_format::bf16> const& w, matrix_view<float> const& out) {
   if (out.rows == 0) return {};
   std::int64_t const w_stride = w.row_stride != 0 ? w.row_stride : w.k;
   auto const by = [&]<class Tile>(Tile) { return launch_router_gemm<Tile>(stream, x, w.codes.base, w_stride, out); };
@@ -268,5 +270,7 @@ MOESAIC_CUDA_HOST inline status multiply_router(cudaStream_t stream, int multipr
   }
   return by(router_tile<128, 256>{});
 }
+
+#pragma GCC visibility pop
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda::sm90
