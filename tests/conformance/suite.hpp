@@ -28,6 +28,14 @@ inline std::uint64_t seed() {
   char const* const text = std::getenv("MOESAIC_SEED");
   return text != nullptr ? std::strtoull(text, nullptr, 0) : 671;
 }
+// How far from float64 a backend's products of E4M3 rows and weights are, of any shape, if by more than fp32 sums: B::e4m3_mma_error().
+template <class B>
+double error_of_codes() {
+  if constexpr (requires { B::e4m3_mma_error(); })
+    return B::e4m3_mma_error();
+  else
+    return 0.0;
+}
 // A stream of random numbers for the case with these coordinates.
 inline oracle::random random_for(std::uint64_t a, std::uint64_t b = 0, std::uint64_t c = 0) {
   oracle::random r{seed()};

@@ -55,6 +55,10 @@ GATES = [
     }),
     # One layer: Hopper's kernels, and everybody's for the others.
     Gate("tests/gpu_gates/units/layer.cu", seconds=20, kernels={"": Kernel(spills=640)}),
-    *(Gate("tests/gpu_gates/units/layer.cu", arch=arch, flags=("-DPORTABLE",), seconds=20, kernels={"": Kernel(spills=1300)})
-      for arch in ("80", "89", "100a", "120a")),
+    # E4M3 rows times E4M3 weights are QMMA where the tensor cores have it, and bf16 elsewhere (operands.hpp).
+    *(Gate("tests/gpu_gates/units/layer.cu", arch=arch, flags=("-DPORTABLE",), seconds=20, kernels={
+        "": Kernel(spills=1300),
+        "panel_gemmINS0_14quantized_rows": Kernel(has=(mma,), lacks=(other,), spills=520),
+        "EENS0_14quantized_rowsIfEELNS0_13weight_formatE2": Kernel(has=(mma,), lacks=(other,)),
+    }) for arch, mma, other in (("80", "HMMA", "QMMA"), ("89", "QMMA", "HMMA"), ("100a", "HMMA", "QMMA"), ("120a", "QMMA", "HMMA"))),
 ]

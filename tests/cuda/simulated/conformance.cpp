@@ -5,7 +5,11 @@
 #include <string>
 
 namespace stamp {
-inline constexpr char const* name = "cuda portable, simulated";
+#if __CUDA_ARCH__ == 800
+inline constexpr char const* name = "cuda portable, simulated as 8.0";
+#else
+inline constexpr char const* name = "cuda portable, simulated as 12.0";
+#endif
 // cuda::on<tune::sm80> but for the stages that have kernels of their own, which cuda_stages simulates.
 struct context_type {
   template <moesaic::weight_format F>
@@ -49,6 +53,7 @@ inline void finish() {}
 #if SIMULATED_PART == 1
 #include <conformance/gemm.hpp>
 #include <cuda/kernels_agree.hpp>
+#include <cuda/simulated/e4m3_sums.hpp>
 #elif SIMULATED_PART == 2
 #include <conformance/forward.hpp>
 #include <conformance/layer_stages.hpp>

@@ -1,9 +1,11 @@
-// Eight consecutive elements of a row or of a weight row, from memory as they are stored to bf16 terms as mma.sync reads them.
+// 16 bytes of a row or of a weight row as mma.sync reads them, from memory as they are stored: eight bf16, which anything but fp32 weights
+// becomes exactly, or sixteen E4M3 codes where the tensor cores multiply those.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include <moesaic/cuda/gemm/bf16_terms.hpp>
 #include <moesaic/cuda/ptx/mma_sync.hpp>
@@ -12,20 +14,22 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
 
-/// Eight elements of T as they lie in memory.
-template <class T>
-struct eight {
-  static constexpr int words = 2 * static_cast<int>(sizeof(T));
+/// Count elements of T as they lie in memory.
+template <class T, int Count>
+struct elements {
+  static constexpr int words = Count * static_cast<int>(sizeof(T)) / 4;
   std::uint32_t word[words];
 };
-
-/// p[0 … 8), zeros from p[left] on; by loads of 16 bytes (8 for bytes) where the address allows it. left ≤ 0 reads nothing.
 template <class T>
-__device__ inline eight<T> load_eight(T const* p, int left) {
-  constexpr unsigned vector = sizeof(T) == 1 ? 8 : 16;
-  eight<T> v;
-  if (left >= 8 && reinterpret_cast<std::uintptr_t>(p) % vector == 0) {
-    if constexpr (sizeof(T) == 1) {
+using eight = elements<T, 8>;
+
+/// p[0 … Count), zeros from p[left] on; by loads of 16 bytes (8 for eight bytes) where the address allows it. left ≤ 0 reads nothing.
+template <int Count, class T>
+__device__ inline elements<T, Count> load_elements(T const* p, int left) {
+  constexpr unsigned vector = Count * sizeof(T) == 8 ? 8 : 16;
+  elements<T, Count> v;
+  if (left >= Count && reinterpret_cast<std::uintptr_t>(p) % vector == 0) {
+    if constexpr (vector == 8) {
       uint2 const u = __ldg(reinterpret_cast<uint2 const*>(p));
       v.word[0] = u.x, v.word[1] = u.y;
     } else {
@@ -37,26 +41,34 @@ __device__ inline eight<T> load_eight(T const* p, int left) {
     }
     return v;
   }
+  if constexpr (Count > 8) {  // codes that start at a multiple of 8 alone
+    eight<T> const low = load_elements<8>(p, left), high = load_elements<8>(p + 8, left - 8);
 #pragma unroll
-  for (int i = 0; i < v.words; ++i) v.word[i] = 0;
+    for (int i = 0; i < low.words; ++i) v.word[i] = low.word[i], v.word[low.words + i] = high.word[i];
+  } else {
 #pragma unroll
-  for (int i = 0; i < 8; ++i)
-    if (i < left) {
-      std::uint32_t bits;
-      if constexpr (sizeof(T) == 4)
-        bits = to_bits(p[i]);
-      else if constexpr (sizeof(T) == 2)
-        bits = p[i].bits;
-      else
-        bits = p[i];
-      constexpr int size = static_cast<int>(sizeof(T));
-      v.word[i * size / 4] |= bits << (i * size % 4 * 8);
-    }
+    for (int i = 0; i < v.words; ++i) v.word[i] = 0;
+#pragma unroll
+    for (int i = 0; i < 8; ++i)
+      if (i < left) {
+        std::uint32_t bits;
+        if constexpr (sizeof(T) == 4)
+          bits = to_bits(p[i]);
+        else if constexpr (sizeof(T) == 2)
+          bits = p[i].bits;
+        else
+          bits = p[i];
+        constexpr int size = static_cast<int>(sizeof(T));
+        v.word[i * size / 4] |= bits << (i * size % 4 * 8);
+      }
+  }
   return v;
 }
 
 /// One term of eight elements: word i holds elements 2i and 2i + 1.
 using bf16_eight = uint4;
+/// What a thread gives mma.sync of a row for two steps: eight bf16, or sixteen codes as they lie in memory.
+using operand_vector = uint4;
 
 /// Four E4M3 codes of one word as two pairs. With_nan: the codes 0x7F and 0xFF give NaN; else ±480, for codes that a loader has checked.
 template <bool With_nan>
@@ -144,13 +156,16 @@ struct row_operand<quantized_rows<Scale>> {
 template <weight_format F>
 inline constexpr bool is_one_bf16_term = F != weight_format::f32;
 
-/// A row that is read eight elements at a time; outside the matrix it is all zeros.
+/// A row that is read a few elements at a time; outside the matrix it is all zeros.
 template <class T>
 struct row_reader {
   T const* first;
   int columns;  // 0: no row
 
-  __device__ eight<T> at(int k) const { return load_eight(first + k, columns - k); }
+  template <int Count>
+  __device__ elements<T, Count> at(int k) const {
+    return load_elements<Count>(first + k, columns - k);
+  }
 };
 template <class Rows>
 __device__ inline auto read_row(Rows const& rows, std::int64_t r) {
@@ -169,22 +184,67 @@ __device__ inline bf16_eight weight_term(eight<std::uint8_t> const& v) {
   return t;
 }
 
-/// block += the products of 32 columns, for 16 rows and 8 weight rows: `low` holds columns 8q … 8q+7 of row g, `high` of row g + 8, `w` of
-/// weight row g (g = lane / 4, q = lane % 4), so that a thread's columns 4i … 4i+3 of them make step i. mma.sync cuts its sums where fp32
-/// rounds, so each step starts from zero, smallest terms first, and its sum is added here. More: terms behind the first are not all zero;
-/// to leave zeros out changes no bit. The order of additions is the same in every kernel: those of 128 columns make a block, ascending.
-template <bool More, int Terms>
-__device__ inline void multiply_32(float (&block)[4], bf16_eight const (&low)[Terms], bf16_eight const (&high)[Terms],
-                                   bf16_eight const& w) {
+/// How mma.sync multiplies rows by weights: `columns` of either are a vector of 16 bytes. As bf16, products exact.
+template <class Rows, weight_format F>
+struct bf16_products {
+  static constexpr int columns = 8, terms = row_operand<Rows>::terms;
+  using row_elements = elements<typename row_operand<Rows>::element, columns>;
+  using weight_elements = elements<weight_code_t<F>, columns>;
+
+  /// Answers whether any term but the first is not zero.
+  static __device__ bool split(row_elements const& v, operand_vector (&term)[terms]) { return row_operand<Rows>::split(v, term); }
+  static __device__ operand_vector weight(weight_elements const& v) { return weight_term(v); }
+  /// sum += the products of a step.
+  static __device__ void step(float (&sum)[4], std::uint32_t const (&a)[4], std::uint32_t const (&b)[2]) { ptx::mma_bf16(sum, a, b); }
+};
+
+/// The same of E4M3 codes as they are: products exact, the sum of a step's 32 columns with as few bits as the hardware keeps.
+struct e4m3_products {
+  static constexpr int columns = 16, terms = 1;
+  using row_elements = elements<std::uint8_t, columns>;
+  using weight_elements = row_elements;
+
+  static __device__ bool split(row_elements const& v, operand_vector (&term)[terms]) {
+    term[0] = weight(v);
+    return false;
+  }
+  static __device__ operand_vector weight(weight_elements const& v) { return {v.word[0], v.word[1], v.word[2], v.word[3]}; }
+  static __device__ void step(float (&sum)[4], std::uint32_t const (&a)[4], std::uint32_t const (&b)[2]) { ptx::mma_e4m3(sum, a, b); }
+};
+
+/// Whether the tensor cores of the architecture that is being compiled for multiply E4M3. Those of 9.0, 10.x and 11.0 do by wgmma and
+/// tcgen05 alone: of mma.sync on codes ptxas makes conversions to fp16 and two products of these, which is the work of bf16_products with a
+/// coarser sum. On the host: no.
+#if defined(__CUDA_ARCH__)
+inline constexpr bool has_e4m3_mma = __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200;
+#else
+inline constexpr bool has_e4m3_mma = false;
+#endif
+
+/// What a kernel multiplies these operands by. Device code alone may ask: a program holds kernels for several architectures, and what the
+/// host decides, grids and shared memory, must be right for all of them.
+template <class Rows, weight_format F>
+using products = std::conditional_t<has_e4m3_mma && std::is_same_v<typename row_operand<Rows>::element, std::uint8_t> &&
+                                        F == weight_format::e4m3_128x128,
+                                    e4m3_products, bf16_products<Rows, F>>;
+
+/// block += the products of 4 · Products::columns columns, for 16 rows and 8 weight rows: `low` holds a thread's columns of row g, `high`
+/// of row g + 8, `w` of weight row g (g = lane / 4), those from lane % 4 · Products::columns on; their halves make two steps. mma.sync cuts
+/// its sums where fp32 rounds, or earlier, so each step starts from zero, smallest terms first, and its sum is added here. More: terms
+/// behind the first are not all zero; to leave zeros out changes no bit. The order of additions is the same in every kernel: those of 128
+/// columns make a block, ascending.
+template <class Products, bool More>
+__device__ inline void multiply_vectors(float (&block)[4], operand_vector const (&low)[Products::terms],
+                                        operand_vector const (&high)[Products::terms], operand_vector const& w) {
 #pragma unroll
   for (int step = 0; step < 2; ++step) {
     std::uint32_t const b[2] = {step == 0 ? w.x : w.z, step == 0 ? w.y : w.w};
     float sum[4] = {};
 #pragma unroll
-    for (int t = More ? Terms - 1 : 0; t >= 0; --t) {
+    for (int t = More ? Products::terms - 1 : 0; t >= 0; --t) {
       std::uint32_t const a[4] = {step == 0 ? low[t].x : low[t].z, step == 0 ? high[t].x : high[t].z, step == 0 ? low[t].y : low[t].w,
                                   step == 0 ? high[t].y : high[t].w};
-      ptx::mma_bf16(sum, a, b);
+      Products::step(sum, a, b);
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i) block[i] = __fadd_rn(block[i], sum[i]);

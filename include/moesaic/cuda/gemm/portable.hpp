@@ -35,6 +35,8 @@ constexpr portable_kernel choose_kernel(std::int64_t rows, int experts, std::int
 ///
 /// fp32 weights are multiplied by fp32 fma, in semantics/gemm.hpp's order. All others by mma.sync, products exact (fp32 rows are three bf16
 /// terms, E4M3 and bf16 one), sums of 16 columns cut by the hardware, those added in fp32, sums of 128 columns scaled and added by fma.
+/// Where the tensor cores multiply E4M3 (8.9, 12.x) quantised rows and E4M3 weights stay codes: sums of 32 columns, of which the hardware
+/// keeps some 14 bits. The same bits for a row in any batch and in every run, on one architecture.
 template <class Rows, weight_format F>
 status launch_portable_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
   if constexpr (!is_one_bf16_term<F>) {

@@ -1,5 +1,5 @@
-// The grouped GEMM on mma.sync for many rows an expert: 64 rows by 128 weight rows a block, brought 32 columns at a time through registers,
-// where they become bf16, into one of two buffers while the other is multiplied.
+// The grouped GEMM on mma.sync for many rows an expert: 64 rows by 128 weight rows a block, brought 32 columns at a time (64 of E4M3 codes
+// that stay codes) through registers, where they become what mma.sync reads, into one of two buffers while the other is multiplied.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -13,66 +13,67 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
 
-/// Eight warps, two by four, of 32 × 32 outputs each. A stage holds 32 columns: the rows' terms one after another, then the weights, as
-/// vectors of eight; four vectors a row, which no two threads of a quarter warp find on the same banks.
+/// Eight warps, two by four, of 32 × 32 outputs each. A stage holds four vectors of 16 bytes a row, 32 columns or 64: the rows' terms one
+/// after another, then the weights; no two threads of a quarter warp find theirs on the same banks.
 template <class Rows>
 struct panel_tile {
-  static constexpr int rows = 64, columns = 128, depth = 32, threads = 256;
+  static constexpr int rows = 64, columns = 128, threads = 256;
   static constexpr int terms = row_operand<Rows>::terms;
-  static constexpr int vectors = depth / 8;
+  static constexpr int vectors = 4;
   static constexpr int row_vectors = rows * vectors, stage_vectors = terms * row_vectors + columns * vectors;
   static constexpr int static_bytes = rows * 8, dynamic_bytes = 2 * stage_vectors * 16;
 };
 
 namespace detail {
 
-/// What a thread carries from memory to a stage: eight columns of one row and of two weight rows.
-template <class Rows, weight_format F>
+/// What a thread carries from memory to a stage: a vector's columns of one row and of two weight rows.
+template <class Products, class Rows, weight_format F>
 struct panel_load {
   using tile = panel_tile<Rows>;
-  using operand = row_operand<Rows>;
-  row_reader<typename operand::element> row_from;
+  row_reader<typename row_operand<Rows>::element> row_from;
   row_reader<weight_code_t<F>> weight_from[2];
-  eight<typename operand::element> row;
-  eight<weight_code_t<F>> weight[2];
+  typename Products::row_elements row;
+  typename Products::weight_elements weight[2];
 
   __device__ panel_load(gemm_arguments<Rows, F> const& g, std::int64_t source, int expert, std::int64_t n)
       : row_from(read_row(g.a.rows, source)), weight_from{read_weights(g.w, expert, n), read_weights(g.w, expert, n + 64)} {}
 
   __device__ void load(int k) {
-    row = row_from.at(k);
-    weight[0] = weight_from[0].at(k);
-    weight[1] = weight_from[1].at(k);
+    constexpr int columns = Products::columns;
+    row = row_from.template at<columns>(k);
+    weight[0] = weight_from[0].template at<columns>(k);
+    weight[1] = weight_from[1].template at<columns>(k);
   }
   /// Answers whether terms behind the first are not all zero.
-  __device__ bool store(bf16_eight* stage, int thread) const {
-    bf16_eight term[tile::terms];
-    bool const more = operand::split(row, term);
+  __device__ bool store(operand_vector* stage, int thread) const {
+    static_assert(Products::terms == tile::terms);
+    operand_vector term[tile::terms];
+    bool const more = Products::split(row, term);
 #pragma unroll
     for (int t = 0; t < tile::terms; ++t) stage[t * tile::row_vectors + thread] = term[t];
-    bf16_eight* const to = stage + tile::terms * tile::row_vectors;
-    to[thread] = weight_term(weight[0]);
-    to[64 * tile::vectors + thread] = weight_term(weight[1]);
+    operand_vector* const to = stage + tile::terms * tile::row_vectors;
+    to[thread] = Products::weight(weight[0]);
+    to[64 * tile::vectors + thread] = Products::weight(weight[1]);
     return more;
   }
 };
 
-template <bool More, class Tile>
-__device__ inline void multiply_stage(float (&block)[2][4][4], bf16_eight const* stage, int row, int column, int quad) {
-  bf16_eight const* const weights = stage + Tile::terms * Tile::row_vectors;
-  bf16_eight w[4];
+template <class Products, bool More, class Tile>
+__device__ inline void multiply_stage(float (&block)[2][4][4], operand_vector const* stage, int row, int column, int quad) {
+  operand_vector const* const weights = stage + Tile::terms * Tile::row_vectors;
+  operand_vector w[4];
 #pragma unroll
   for (int n = 0; n < 4; ++n) w[n] = weights[(column + 8 * n) * Tile::vectors + quad];
 #pragma unroll
   for (int m = 0; m < 2; ++m) {
-    bf16_eight low[Tile::terms], high[Tile::terms];
+    operand_vector low[Tile::terms], high[Tile::terms];
 #pragma unroll
     for (int t = 0; t < (More ? Tile::terms : 1); ++t) {
       low[t] = stage[t * Tile::row_vectors + (row + 16 * m) * Tile::vectors + quad];
       high[t] = stage[t * Tile::row_vectors + (row + 16 * m + 8) * Tile::vectors + quad];
     }
 #pragma unroll
-    for (int n = 0; n < 4; ++n) multiply_32<More>(block[m][n], low, high, w[n]);
+    for (int n = 0; n < 4; ++n) multiply_vectors<Products, More>(block[m][n], low, high, w[n]);
   }
 }
 
@@ -81,15 +82,17 @@ __device__ inline void multiply_stage(float (&block)[2][4][4], bf16_eight const*
 template <class Rows, weight_format F>
 __global__ void __launch_bounds__(panel_tile<Rows>::threads, 2) panel_gemm(gemm_arguments<Rows, F> const g) {
   using tile = panel_tile<Rows>;
+  using mma = products<Rows, F>;
+  constexpr int depth = tile::vectors * mma::columns;  // of a stage
   extern __shared__ __align__(16) unsigned char shared_memory[];
   __shared__ std::int64_t source[tile::rows];  // −1: no row
-  auto* const stages = reinterpret_cast<bf16_eight*>(shared_memory);
+  auto* const stages = reinterpret_cast<operand_vector*>(shared_memory);
   tile_list const tiles = tile_list::make(reinterpret_cast<std::int32_t*>(shared_memory + tile::dynamic_bytes), g.expert_offsets,
                                           g.out.rows, g.w.n, g.w.experts, tile::rows, tile::columns);
   int const thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   int const row = warp / 4 * 32 + lane / 4, column = warp % 4 * 32 + lane / 4, quad = lane % 4;  // quad: thread % 4 too
-  int const chunks = static_cast<int>(ceil_div(g.w.k, tile::depth));
-  constexpr int chunks_of_block = scale_block / tile::depth;
+  int const chunks = static_cast<int>(ceil_div(g.w.k, depth));
+  constexpr int chunks_of_block = scale_block / depth;
 
   for (std::int64_t t = tile_list::first(); t < tiles.count(); t += tile_list::stride()) {
     gemm_tile const at = tiles.at(t);
@@ -97,12 +100,12 @@ __global__ void __launch_bounds__(panel_tile<Rows>::threads, 2) panel_gemm(gemm_
     __syncthreads();
     float total[2][4][4] = {}, block[2][4][4] = {};
     float row_scales[2][2], weight_scales = 1.0F;
-    detail::panel_load<Rows, F> next(g, source[thread / 4], at.expert, at.column + thread / 4);
-    next.load(8 * quad);
+    detail::panel_load<mma, Rows, F> next(g, source[thread / 4], at.expert, at.column + thread / 4);
+    next.load(mma::columns * quad);
     int more = __syncthreads_or(next.store(stages, thread) ? 1 : 0);
     for (int c = 0; c < chunks; ++c) {
       std::int64_t const b = c / chunks_of_block;
-      if (c + 1 < chunks) next.load((c + 1) * tile::depth + 8 * quad);
+      if (c + 1 < chunks) next.load((c + 1) * depth + mma::columns * quad);
       if (c % chunks_of_block == 0) {
         weight_scales = weight_scale(g.w, at.expert, at.column, b);
 #pragma unroll
@@ -113,11 +116,11 @@ __global__ void __launch_bounds__(panel_tile<Rows>::threads, 2) panel_gemm(gemm_
             row_scales[m][h] = from >= 0 ? row_scale(g.a.rows, from, b) : 0.0F;
           }
       }
-      bf16_eight const* const stage = stages + c % 2 * tile::stage_vectors;
+      operand_vector const* const stage = stages + c % 2 * tile::stage_vectors;
       if (tile::terms > 1 && more != 0)
-        detail::multiply_stage<true, tile>(block, stage, row, column, quad);
+        detail::multiply_stage<mma, true, tile>(block, stage, row, column, quad);
       else
-        detail::multiply_stage<false, tile>(block, stage, row, column, quad);
+        detail::multiply_stage<mma, false, tile>(block, stage, row, column, quad);
       if (c % chunks_of_block == chunks_of_block - 1 || c + 1 == chunks) {
 #pragma unroll
         for (int m = 0; m < 2; ++m)

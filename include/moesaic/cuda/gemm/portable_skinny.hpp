@@ -34,31 +34,34 @@ namespace detail {
 template <class Tile, class Rows, weight_format F>
 __device__ inline void skinny_block(float (&sums)[Tile::high][Tile::wide][4], gemm_arguments<Rows, F> const& g, std::int64_t const* source,
                                     int expert, std::int64_t column, int first, int lane) {
-  using operand = row_operand<Rows>;
-  constexpr int ahead = Tile::wide * sizeof(weight_code_t<F>) <= 8 ? 4 : 2;  // weights of so many steps are asked for at once
-  int const k = first + lane % 4 * 8;
+  using mma = products<Rows, F>;
+  constexpr int columns = mma::columns, width = 4 * columns, steps = scale_block / width;  // of a warp's vectors
+  constexpr int most = Tile::wide * sizeof(weight_code_t<F>) <= 8 ? 128 : 64;              // columns whose weights are asked for at once
+  constexpr int ahead = most / width;
+  int const k = first + lane % 4 * columns;
 #pragma unroll
-  for (int s0 = 0; s0 < 4; s0 += ahead) {
-    eight<weight_code_t<F>> weight[ahead][Tile::wide];
+  for (int s0 = 0; s0 < steps; s0 += ahead) {
+    typename mma::weight_elements weight[ahead][Tile::wide];
 #pragma unroll
     for (int n = 0; n < Tile::wide; ++n) {
       auto const from = read_weights(g.w, expert, column + 8 * n + lane / 4);
 #pragma unroll
-      for (int s = 0; s < ahead; ++s) weight[s][n] = from.at(k + (s0 + s) * 32);
+      for (int s = 0; s < ahead; ++s) weight[s][n] = from.template at<columns>(k + (s0 + s) * width);
     }
 #pragma unroll
     for (int s = 0; s < ahead; ++s)
 #pragma unroll
       for (int m = 0; m < Tile::high; ++m) {
-        bf16_eight low[operand::terms], high[operand::terms];
-        bool more = operand::split(read_row(g.a.rows, source[16 * m + lane / 4]).at(k + (s0 + s) * 32), low);
-        more |= operand::split(read_row(g.a.rows, source[16 * m + lane / 4 + 8]).at(k + (s0 + s) * 32), high);
-        if (operand::terms > 1 && __any_sync(~0U, more)) {
+        operand_vector low[mma::terms], high[mma::terms];
+        int const at = k + (s0 + s) * width;
+        bool more = mma::split(read_row(g.a.rows, source[16 * m + lane / 4]).template at<columns>(at), low);
+        more |= mma::split(read_row(g.a.rows, source[16 * m + lane / 4 + 8]).template at<columns>(at), high);
+        if (mma::terms > 1 && __any_sync(~0U, more)) {
 #pragma unroll
-          for (int n = 0; n < Tile::wide; ++n) multiply_32<true>(sums[m][n], low, high, weight_term(weight[s][n]));
+          for (int n = 0; n < Tile::wide; ++n) multiply_vectors<mma, true>(sums[m][n], low, high, mma::weight(weight[s][n]));
         } else {
 #pragma unroll
-          for (int n = 0; n < Tile::wide; ++n) multiply_32<false>(sums[m][n], low, high, weight_term(weight[s][n]));
+          for (int n = 0; n < Tile::wide; ++n) multiply_vectors<mma, false>(sums[m][n], low, high, mma::weight(weight[s][n]));
         }
       }
   }

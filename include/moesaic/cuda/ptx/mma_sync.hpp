@@ -1,4 +1,4 @@
-// mma.sync on bf16, and the exact conversion of E4M3 codes to it: compute capability 8.0 and later.
+// mma.sync on bf16, and the exact conversion of E4M3 codes to it: compute capability 8.0 and later. On codes themselves: 8.9 and later.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,15 @@ namespace moesaic::inline MOESAIC_ABI::cuda::ptx {
 /// columns 2q, 2q+1; row g+8, the same}.
 __device__ inline void mma_bf16(float (&d)[4], std::uint32_t const (&a)[4], std::uint32_t const (&b)[2]) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+/// d += a · b by a warp: a 16 × 32, b 32 × 8 of E4M3, d 16 × 8, fp32 sums of which the hardware keeps fewer bits. Lanes have of d, and of
+/// the rows and columns of a and b, what they have in mma_bf16, and four k in a word, the lowest in the lowest byte: a = {row g, k 4q; row
+/// g+8, k 4q; row g, k 4q+16; row g+8, k 4q+16}, b = {column g, k 4q; column g, k 4q+16}.
+__device__ inline void mma_e4m3(float (&d)[4], std::uint32_t const (&a)[4], std::uint32_t const (&b)[2]) {
+  asm("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
