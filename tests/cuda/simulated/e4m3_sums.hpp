@@ -7,8 +7,8 @@
 
 namespace conformance {
 
-// What SageAttention2 (arXiv 2411.10958) found of mma.sync on codes. Cut so, sums of 128 columns, one chain of instructions as in Hopper's
-// kernels, would be 2.4e-4 from float64 in the case of 256 × 640; an H200 was (docs/measured/2026-11-26_nvidia-h200/tests.log).
+// Cut so, sums of 128 columns, one chain of instructions as in Hopper's kernels, are 2.4e-4 from float64 in the case of 256 × 640, and an
+// H200 was (docs/measured/2026-11-26_nvidia-h200/tests.log). What mma.sync keeps on other GPUs has not been measured.
 inline constexpr int fraction_bits_of_a_gpu = 13;
 
 struct sums_of_few_bits {
