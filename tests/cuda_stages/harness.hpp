@@ -168,6 +168,13 @@ void check(std::string const& name, std::int64_t n, Make const& make, std::pair<
   }
   need(cudaGetLastError(), name.c_str());
   need(cudaDeviceSynchronize(), name.c_str());
+#if defined(MOESAIC_SIMT)
+  if (simt::launches.overlapping != simt::launches.all) {
+    ++failures;
+    std::printf("FAIL %s: a kernel that waits for the one ahead of it to be over\n", name.c_str());
+  }
+  simt::launches = {};
+#endif
   static_cast<void>(moesaic::reference::on{}.launch(n, on_cpu));
   (compare(name, outputs.first, *outputs.second), ...);
 }

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 class Kernel:
     has: tuple = ()      # opcodes that must be there
     lacks: tuple = ()    # opcodes that must not (loads and stores of local memory may only where spills are allowed)
+    first: str = ""      # an opcode that stands ahead of all that access the memory of the device
+    but: tuple = ()      # pieces of the names of kernels that the rule is not for
     registers: int = 0   # how many it may name; 0: as many as there are
     spills: int = 0      # bytes that ptxas may spill and read back: a bound on what is there, not a wish
 
@@ -23,6 +25,9 @@ class Gate:
     seconds: float = 0                           # of a processor, that nvcc may take for it; 0: as many as it likes
     kernels: dict = field(default_factory=dict)  # piece of a mangled name -> Kernel
 
+
+WAITS = {"first": "ACQBULK", "but": ("router_gemm_kernel", "store_addresses", "probe")}
+CANNOT_WAIT = {"lacks": ("ACQBULK",)}
 
 GATES = [
     Gate("bench/gpu/ceilings.cu", kernels={
@@ -54,11 +59,19 @@ GATES = [
         "panel_gemm": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=520),
     }),
     # One layer: Hopper's kernels, and everybody's for the others.
-    Gate("tests/gpu_gates/units/layer.cu", seconds=20, kernels={"": Kernel(spills=640)}),
+    # From 9.0 on a kernel of forward waits for the one ahead of it, griddepcontrol.wait, before it touches memory. Hopper's grouped GEMMs read
+    # offsets and weights before; what is not forward's does not wait, nor do kernels that are empty.
+    Gate("tests/gpu_gates/units/layer.cu", seconds=20, kernels={
+        "": Kernel(first="ACQBULK", but=("row_gemm_kernel", "weight_gemm_kernel", "probe"), spills=640),
+        "row_gemm_kernel": Kernel(has=("ACQBULK", "PREEXIT")),
+        "weight_gemm_kernel": Kernel(has=("ACQBULK", "PREEXIT")),
+        "probe": Kernel(lacks=("ACQBULK",)),
+    }),
     # E4M3 rows times E4M3 weights are QMMA where the tensor cores have it, and bf16 elsewhere (operands.hpp).
     *(Gate("tests/gpu_gates/units/layer.cu", arch=arch, flags=("-DPORTABLE",), seconds=20, kernels={
-        "": Kernel(spills=1300),
+        "": Kernel(spills=1300, **waits),
         "panel_gemmINS0_14quantized_rows": Kernel(has=(mma,), lacks=(other,), spills=520),
         "EENS0_14quantized_rowsIfEELNS0_13weight_formatE2": Kernel(has=(mma,), lacks=(other,)),
-    }) for arch, mma, other in (("80", "HMMA", "QMMA"), ("89", "QMMA", "HMMA"), ("100a", "HMMA", "QMMA"), ("120a", "QMMA", "HMMA"))),
+    }) for arch, mma, other, waits in (("80", "HMMA", "QMMA", CANNOT_WAIT), ("89", "QMMA", "HMMA", CANNOT_WAIT),
+                                      ("100a", "HMMA", "QMMA", WAITS), ("120a", "QMMA", "HMMA", WAITS))),
 ]

@@ -22,6 +22,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from gate_list import GATES, Gate, Kernel  # noqa: E402
 
 
+# Accesses of memory that other kernels write. Generic ones (LD, ST) may be of it.
+GLOBAL_MEMORY = r"(LDG|STG|LD|ST|ATOM|ATOMG|RED|REDG|UTMALDG|UTMASTG|UBLKCP|LDGSTS)(\.|$)"
+
+
 def compile_unit(gate, nvcc, host, out):
     """Writes gate's cubin; gives nvcc's output, whether it succeeded, and the seconds of a processor that it took."""
     command = [nvcc, "-std=c++20", "-O3", f"-gencode=arch=compute_{gate.arch},code=sm_{gate.arch}", "-cubin", "-Xptxas=-v", "-Werror=all-warnings",
@@ -54,25 +58,26 @@ def read_ptxas(text):
 
 
 def read_sass(text):
-    """Of each kernel: how often each opcode stands in it, and the highest register that it names."""
+    """Of each kernel: how often each opcode stands in it, in which order they do, and the highest register that it names."""
     kernels, name = {}, None
     for line in text.splitlines():
         if m := re.match(r"\.text\.(\S+):", line):
             name = m[1]
-            kernels[name] = {"opcodes": {}, "highest": 0}
+            kernels[name] = {"opcodes": {}, "order": [], "highest": 0}
         elif m := re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+\{?\s*(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)(.*)", line):
             if name is None:
                 continue
             opcodes = kernels[name]["opcodes"]
             opcodes[m[1]] = opcodes.get(m[1], 0) + 1
+            kernels[name]["order"].append(m[1])
             for r in re.findall(r"\bR(\d+)\b", m[2]):
                 kernels[name]["highest"] = max(kernels[name]["highest"], int(r))
     return kernels
 
 
-def named(word, kernels, faults):
+def named(word, rule, kernels, faults):
     """The kernels that a rule is for."""
-    found = {name: seen for name, seen in kernels.items() if word in name}
+    found = {name: seen for name, seen in kernels.items() if word in name and not any(other in name for other in rule.but)}
     if not found:
         faults.append(f"no kernel has {word} in its name")
     return found
@@ -82,7 +87,7 @@ def check_sass(gate, kernels):
     """The faults of gate's kernels, and a table row for each kernel that a rule names."""
     faults, rows = [], []
     for word, rule in gate.kernels.items():
-        for name, seen in named(word, kernels, faults).items():
+        for name, seen in named(word, rule, kernels, faults).items():
             count = lambda pattern: sum(n for opcode, n in seen["opcodes"].items() if re.match(pattern, opcode))  # noqa: E731
             local = count(r"LDL|STL")
             if local and not rule.spills:
@@ -93,6 +98,10 @@ def check_sass(gate, kernels):
             for pattern in rule.lacks:
                 if count(pattern):
                     faults.append(f"{name}: {count(pattern)} times {pattern}")
+            if rule.first:
+                ahead = next((opcode for opcode in seen["order"] if re.match(rule.first, opcode) or re.match(GLOBAL_MEMORY, opcode)), "nothing")
+                if not re.match(rule.first, ahead):
+                    faults.append(f"{name}: {ahead} ahead of any {rule.first}")
             if rule.registers and seen["highest"] >= rule.registers:
                 faults.append(f"{name}: names R{seen['highest']}, of {rule.registers} registers")
             rows.append(f"  {name[:120]:120} R{seen['highest']:<4} " + ", ".join(f"{p} {count(p)}" for p in rule.has))
@@ -108,7 +117,7 @@ def ptxas(gate, arguments):
     if gate.seconds and seconds > gate.seconds:
         faults.append(f"takes {seconds:.1f} s of a processor, of {gate.seconds}")
     for word, rule in gate.kernels.items():
-        for name, seen in named(word, functions, faults).items():
+        for name, seen in named(word, rule, functions, faults).items():
             if seen["stack"] and not rule.spills:
                 faults.append(f"{name}: a stack frame of {seen['stack']} bytes")
             if seen["spills"] > rule.spills:
@@ -152,6 +161,10 @@ def self_test(arguments):
             (Gate(here + "fine.cu", kernels={"fine": Kernel(has=("QGMMA",))}), sass, "no QGMMA"),
             (Gate(here + "fine.cu", kernels={"fine": Kernel(lacks=("STG",))}), sass, "times STG"),
             (Gate(here + "fine.cu", kernels={"fine": Kernel(registers=4)}), sass, "of 4 registers"),
+            (Gate(here + "fine.cu", kernels={"fine": Kernel(first="LDG")}), sass, None),
+            (Gate(here + "fine.cu", kernels={"fine": Kernel(first="STG")}), sass, "ahead of any STG"),
+            (Gate(here + "fine.cu", kernels={"fine": Kernel(first="ACQBULK")}), sass, "ahead of any ACQBULK"),
+            (Gate(here + "fine.cu", kernels={"": Kernel(but=("fine",))}), sass, "no kernel has"),
             (Gate(here + "serialised.cu", kernels={"serialised": Kernel(has=("QGMMA",))}), sass, None),
         ]
     wrong = 0

@@ -67,6 +67,7 @@ template <activation_format F, class Values>
 __global__ void __launch_bounds__(256)
     activate_kernel(Values const from, matrix_view<float> const out, int cols, std::int32_t const* row_count) {
   constexpr int each = 2;
+  ptx::follow_dependency();
   std::int64_t const row = blockIdx.x;
   if (row_count != nullptr && row >= *row_count) return;
   typename Values::row_part const part = from.row(row);
@@ -90,6 +91,7 @@ __global__ void __launch_bounds__(256)
 template <class T, activation_format F>
 __global__ void __launch_bounds__(256) widen_kernel(matrix_view<T const> const x, matrix_view<float> const out) {
   constexpr int each = 4;
+  ptx::follow_dependency();
   T const* const from = x.row(blockIdx.x);
   float* const to = out.row(blockIdx.x);
   pack<T, 4> loaded[each];

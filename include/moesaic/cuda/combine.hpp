@@ -18,6 +18,7 @@ template <class Y, class P, bool Plain>
 __global__ void __launch_bounds__(256) combine_kernel(combine_row<Y, P> const f) {
   constexpr int count = elements_of_16_bytes<P>;
   constexpr int at_once = 8;  // rows in flight
+  ptx::follow_dependency();
   std::int64_t const t = blockIdx.x;
   std::int64_t const column = std::int64_t{blockIdx.y * blockDim.x + threadIdx.x} * count;
   if (column >= f.y.cols) return;

@@ -9,6 +9,7 @@
 
 #include <moesaic/core/status.hpp>
 #include <moesaic/cuda/group.hpp>
+#include <moesaic/cuda/ptx/dependent_launch.hpp>
 
 #if !defined(__CUDACC__)
 #error "moesaic's CUDA backend is kernels: compile the file that includes it with nvcc"
@@ -28,7 +29,7 @@ struct launch_shape {
   unsigned shared_bytes = 0;  ///< dynamic shared memory
   unsigned columns = 1;       ///< of blocks: gridDim.y
   unsigned cluster = 1;       ///< neighbouring blocks that share their shared memory (compute capability 9.0); divides `blocks`
-  bool overlaps = false;      ///< may start before the kernel ahead of it in the stream is over, and waits for it by griddepcontrol.wait
+  bool overlaps = false;      ///< may start before the kernel ahead of it in the stream is over: it begins with ptx::follow_dependency
 };
 
 // Two shared objects that were built for different architectures must not take each other's launchers: what starts a kernel is hidden in
@@ -43,7 +44,19 @@ inline int multiprocessors_here() {
   return count;
 }
 
-/// Enqueues a kernel. Up to 48 KB of shared memory need no more; kernels that take more say so to allow_shared first. Capturable.
+/// Whether the current device would run code of `kernel` that was compiled for compute capability 9.0 or later, which alone has clusters
+/// and waits for other kernels. Asks the runtime, which knows: a program may hold the kernel for several architectures, and PTX of an
+/// earlier one for a later device.
+template <class Kernel>
+bool is_code_for_90(Kernel* kernel) {
+  cudaFuncAttributes a{};
+  if (::cudaFuncGetAttributes(&a, reinterpret_cast<void const*>(kernel)) == cudaSuccess) return a.ptxVersion >= 90;
+  static_cast<void>(::cudaGetLastError());  // the launch will say the same
+  return false;
+}
+
+/// Enqueues a kernel; it overlaps only where its code can wait. Up to 48 KB of shared memory need no more; kernels that take more say so to
+/// allow_shared first. Capturable.
 template <class... Parameters, class... Arguments>
 status start(cudaStream_t stream, launch_shape const& shape, void (*kernel)(Parameters...), Arguments const&... arguments) {
   cudaLaunchConfig_t config{};
@@ -59,7 +72,7 @@ status start(cudaStream_t stream, launch_shape const& shape, void (*kernel)(Para
     attribute[config.numAttrs].val.clusterDim.y = 1;
     attribute[config.numAttrs++].val.clusterDim.z = 1;
   }
-  if (shape.overlaps) {
+  if (shape.overlaps && is_code_for_90(kernel)) {
     attribute[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attribute[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
   }
@@ -80,6 +93,7 @@ __global__ void __launch_bounds__(Threads) run_stage(std::int64_t n, F const f) 
   static_assert(sizeof(typename F::scratch) <= 40 * 1024, "a stage's scratch must fit the static shared memory of a block");
   __shared__ typename F::scratch scratch;
   __shared__ std::uint32_t slot[32];
+  ptx::follow_dependency();
   for (std::int64_t i = blockIdx.x; i < n; i += gridDim.x) {
     f(block_group{slot}, i, scratch);
     __syncthreads();  // the next item may write at once what this one's threads have read last
@@ -95,8 +109,8 @@ status start_any(cudaStream_t stream, std::int64_t n, F const& f) {
   static_assert(std::is_trivially_copyable_v<F>, "a stage is copied to the device");
   if (n <= 0) return {};
   std::int64_t const blocks = n < 0x7fff'ffff ? n : 0x7fff'ffff;
-  if (n == 1) return start(stream, {1, 1024}, detail::run_stage<1024, F>, n, f);
-  return start(stream, {static_cast<unsigned>(blocks), 128}, detail::run_stage<128, F>, n, f);
+  if (n == 1) return start(stream, {.threads = 1024, .overlaps = true}, detail::run_stage<1024, F>, n, f);
+  return start(stream, {.blocks = static_cast<unsigned>(blocks), .overlaps = true}, detail::run_stage<128, F>, n, f);
 }
 
 /// Runs stage F, with a kernel of its own where there is a specialisation.

@@ -53,6 +53,7 @@ __global__ void __launch_bounds__(1024) build_map(build_dispatch_map const f, Pl
   std::int32_t* const base = reinterpret_cast<std::int32_t*>(block + experts);
   std::int32_t* const carry = base + experts;
   std::uint32_t* const mine = counts + warp * experts;
+  ptx::follow_dependency();
 
   // Slots are below 2³¹; what counts on behind the last of them is below 2³².
   std::uint32_t const slots = static_cast<std::uint32_t>(f.map.tokens * f.map.top_k);
@@ -149,21 +150,15 @@ __global__ void __launch_bounds__(1024) build_map(build_dispatch_map const f, Pl
 
 /// Blocks that may work together: most_blocks, which every device of compute capability 9.0 or later can place, if the code was made for
 /// one.
-inline int map_cluster() {
-  cudaFuncAttributes a{};
-  if (::cudaFuncGetAttributes(&a, reinterpret_cast<void const*>(build_map<map_plan>)) != cudaSuccess) {
-    static_cast<void>(::cudaGetLastError());
-    return 1;
-  }
-  return a.ptxVersion >= 90 ? map_plan::most_blocks : 1;
-}
+inline int map_cluster() { return is_code_for_90(build_map<map_plan>) ? map_plan::most_blocks : 1; }
 
 /// All blocks are one cluster.
 constexpr launch_shape one_cluster(int blocks, int threads, std::int64_t shared_bytes) {
   return {.blocks = static_cast<unsigned>(blocks),
           .threads = static_cast<unsigned>(threads),
           .shared_bytes = static_cast<unsigned>(shared_bytes),
-          .cluster = static_cast<unsigned>(blocks)};
+          .cluster = static_cast<unsigned>(blocks),
+          .overlaps = true};
 }
 
 template <int Words, int Warps, int Rounds>

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include <moesaic/cuda/ptx/cluster.hpp>
+#include <moesaic/cuda/ptx/dependent_launch.hpp>
 #include <moesaic/cuda/vector.hpp>
 #include <moesaic/semantics/dispatch.hpp>
 
@@ -40,6 +41,7 @@ __global__ void __launch_bounds__(Warps * 32) build_map_in_registers(build_dispa
   unsigned const lane = threadIdx.x % lanes, warp = threadIdx.x / lanes;
   unsigned const slots = static_cast<unsigned>(f.map.tokens) * static_cast<unsigned>(f.map.top_k);
   unsigned const first = (blockIdx.x * Warps + warp) * run + lane;
+  ptx::follow_dependency();
 
   // 1
   std::int32_t id[Rounds];

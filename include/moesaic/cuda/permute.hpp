@@ -50,6 +50,7 @@ struct moved_rows {
 /// Block (row, y) of row_blocks::of(pieces, each) makes target row `row`.
 template <class Layout>
 __global__ void __launch_bounds__(256) fetch_rows(moved_rows const rows, Layout const layout, int top_k) {
+  ptx::follow_dependency();
   std::int64_t const row = blockIdx.x;
   std::int32_t const slot = layout.row_to_slot[row];
   if (slot < 0 && !layout.is_padding(row)) return;
@@ -59,6 +60,7 @@ __global__ void __launch_bounds__(256) fetch_rows(moved_rows const rows, Layout 
 /// Block (token, y) makes the target rows below n of that token.
 template <class Rows>
 __global__ void __launch_bounds__(256) spread_rows(std::int64_t n, Rows const rows, std::int32_t const* slot_to_row, int top_k) {
+  ptx::follow_dependency();
   std::int64_t const token = blockIdx.x;
   typename Rows::held const held = rows.load(token);
   for (int k = 0; k < top_k; ++k) {
@@ -71,6 +73,7 @@ __global__ void __launch_bounds__(256) spread_rows(std::int64_t n, Rows const ro
 template <class Scale, class Layout>
 __global__ void __launch_bounds__(128)
     permute_scales(std::int64_t n, quantized_rows<Scale> const x, Layout const layout, int top_k, quantized_rows<Scale> const out) {
+  ptx::follow_dependency();
   std::int64_t const row = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (row >= n) return;
   std::int32_t const slot = layout.row_to_slot[row];

@@ -141,6 +141,7 @@ __global__ void __launch_bounds__(256)
   using sized = magnitude<typename Source::element_type>;
   using warp = quantize_warp<Source, Targets>;
   constexpr int count = Source::count, lanes = Source::lanes, loads = scale_block / lanes / count;
+  ptx::follow_dependency();
   int const lane = static_cast<int>(threadIdx.x % 32), part = lane % lanes, quantizer = lane / lanes;
   int const b = static_cast<int>(blockIdx.y * (blockDim.x / 32) + threadIdx.x / 32) * warp::wide + quantizer % warp::wide;
   int const first = b * scale_block + part * count;
@@ -209,6 +210,7 @@ bool takes_whole_words(quantized_rows<Scale> const& out, std::int64_t cols) {
 template <class Scale>
 __global__ void __launch_bounds__(256)
     spread_scales(std::int64_t slots, std::int32_t const* row_to_slot, int top_k, std::int64_t tokens, quantized_rows<Scale> const out) {
+  ptx::follow_dependency();
   std::int64_t const row = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (row >= slots) return;
   std::int32_t const slot = row_to_slot[row];

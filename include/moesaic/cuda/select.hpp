@@ -201,6 +201,7 @@ __global__ void __launch_bounds__(select_warps * 32) select_kernel(std::int64_t 
   constexpr bool groups_compete = config.topk_group < config.n_group;
   constexpr bool groups_meet_in_memory = groups_compete && select::group_size % 32 != 0;
   __shared__ std::uint32_t keys[groups_meet_in_memory ? select_warps : 1][groups_meet_in_memory ? select::choices : 1];
+  ptx::follow_dependency();
   int const warp = static_cast<int>(threadIdx.x) / 32;
   std::int64_t const t = std::int64_t{blockIdx.x} * select_warps + warp;
   if (t >= n) return;
@@ -237,7 +238,7 @@ struct launcher<select_experts<L>> {
   static status launch(cudaStream_t stream, std::int64_t n, select_experts<L> const& f) {
     if (n <= 0) return {};
     std::int64_t const blocks = ceil_div(n, detail::select_warps);
-    launch_shape const shape{static_cast<unsigned>(blocks), detail::select_warps * 32};
+    launch_shape const shape{.blocks = static_cast<unsigned>(blocks), .threads = detail::select_warps * 32, .overlaps = true};
     if constexpr (detail::filtered_select<L>::possible)
       if (rows_are_16_byte_aligned(f.logits) && is_16_byte_aligned(f.biases.bias))
         return start(stream, shape, detail::select_kernel<L, true>, n, f);

@@ -105,11 +105,12 @@ struct row_blocks {
 
 #pragma GCC visibility push(hidden)  // see cuda/launch.hpp
 
-/// A launch of `rows` × shape.blocks blocks, rows first.
+/// A launch of `rows` × shape.blocks blocks, rows first, of a kernel that begins with ptx::follow_dependency.
 template <class... Parameters, class... Arguments>
 status start_rows(cudaStream_t stream, std::int64_t rows, row_blocks const& shape, void (*kernel)(Parameters...),
                   Arguments const&... arguments) {
-  return start(stream, {.blocks = static_cast<unsigned>(rows), .threads = shape.threads, .columns = shape.blocks}, kernel, arguments...);
+  return start(stream, {.blocks = static_cast<unsigned>(rows), .threads = shape.threads, .columns = shape.blocks, .overlaps = true}, kernel,
+               arguments...);
 }
 
 #pragma GCC visibility pop

@@ -47,16 +47,18 @@ inline constexpr int settings[] = {3};
 #endif
 inline context_type context(int multiprocessors) { return {multiprocessors}; }
 inline std::string describe(int multiprocessors) { return std::to_string(multiprocessors) + " multiprocessors"; }
-inline void finish() {}
+inline void finish() { simulated::synchronize(); }
 }  // namespace stamp
 
 #if SIMULATED_PART == 1
 #include <conformance/gemm.hpp>
 #include <cuda/kernels_agree.hpp>
 #include <cuda/simulated/e4m3_sums.hpp>
+#include <cuda/simulated/overlap.hpp>
 #elif SIMULATED_PART == 2
 #include <conformance/forward.hpp>
 #include <conformance/layer_stages.hpp>
+#include <cuda/simulated/overlap_of_forward.hpp>
 #elif SIMULATED_PART == 3
 #include <conformance/activation.hpp>
 #include <conformance/quantize.hpp>

@@ -1,7 +1,9 @@
 // A GPU in fibers: enough of CUDA for g++ to compile moesaic's portable kernels and run them on this processor, every thread of a block a
-// fiber, blocks one after another. What it proves is that they compute what they should; it finds a thread that misses a barrier, a read of
-// shared memory that nobody wrote (all bytes are 0xFF at first: NaN), and some races, because the order of threads is another in every
-// launch. It knows nothing of caches, banks, alignment of vectors, or time. Force-included (-include), so that it comes before everything.
+// fiber, blocks one after another. A kernel runs no sooner than it must, when the next one is launched or somebody waits for it; but one
+// that may overlap begins ahead of the kernel ahead of it, and goes as far as it does not wait for that. What it proves is that they
+// compute what they should; it finds a thread that misses a barrier, a read of shared memory that nobody wrote (all bytes are 0xFF at
+// first: NaN), and some races, because the order of threads is another in every launch. It knows nothing of caches, banks, alignment of
+// vectors, or time. Force-included (-include), so that it comes before everything.
 #pragma once
 
 #include <cfloat>
@@ -9,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -50,8 +53,18 @@ namespace simulated {
 
 // Ends the program with a line that says where.
 [[noreturn]] void fail(char const* what);
-// Calls body(context) in each thread of each block.
-void run(dim3 grid, dim3 block, std::size_t shared_bytes, void (*body)(void*), void* context);
+// Puts a kernel at the end of the one stream: body() in each thread of each block.
+void enqueue(dim3 grid, dim3 block, std::size_t shared_bytes, bool overlaps, std::function<void()> body);
+// Waits for all kernels.
+void synchronize();
+// griddepcontrol.
+void wait_for_dependency();
+void launch_dependents();
+// What has been launched since the last time.
+struct launch_counts {
+  long all = 0, overlapping = 0;
+};
+launch_counts take_counts();
 // Waits for all threads of the block; answers whether `vote` is true in any, and in how many.
 int barrier(bool vote);
 // Gives `bytes` of each lane in `mask` to all of them: answers 32 slots of 64 bytes.
@@ -157,7 +170,7 @@ enum cudaError_t { cudaSuccess = 0 };
 enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 struct cudaFuncAttributes {
-  int ptxVersion = 80;  // blocks are alone: tests/cuda_stages/simt has clusters
+  int ptxVersion = __CUDA_ARCH__ / 10;
 };
 enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension, cudaLaunchAttributeProgrammaticStreamSerialization };
 struct cudaLaunchAttribute {
@@ -184,16 +197,12 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* a, Kernel*) {
 }
 template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(cudaLaunchConfig_t const* c, void (*kernel)(P...), A&&... arguments) {
-  struct call {
-    void (*kernel)(P...);
-    std::tuple<P...> arguments;
-  } all{kernel, std::tuple<P...>(std::forward<A>(arguments)...)};
-  simulated::run(
-      c->gridDim, c->blockDim, c->dynamicSmemBytes,
-      [](void* p) {
-        auto* const k = static_cast<call*>(p);
-        std::apply(k->kernel, k->arguments);
-      },
-      &all);
+  bool overlaps = false;
+  for (unsigned i = 0; i < c->numAttrs; ++i) {
+    if (c->attrs[i].id == cudaLaunchAttributeClusterDimension) simulated::fail("no clusters: tests/cuda_stages/simt has them");
+    overlaps = overlaps || c->attrs[i].val.programmaticStreamSerializationAllowed != 0;
+  }
+  simulated::enqueue(c->gridDim, c->blockDim, c->dynamicSmemBytes, overlaps,
+                     [kernel, all = std::tuple<P...>(std::forward<A>(arguments)...)] { std::apply(kernel, all); });
   return cudaSuccess;
 }

@@ -2,6 +2,9 @@
 // fiber; warp operations and barriers are meeting points. Proves logic and bits, not memory order and not speed.
 // Ends with a message where threads of a warp meet at different operations, or where nobody can go on.
 //
+// A kernel that may start before the one ahead of it is over finds all memory that cudaMalloc gave locked until it waits for that: who
+// touches it before ends with SIGSEGV. One whose threads end without having waited ends with a message.
+//
 // x86-64 and Linux only. Fibers run in turn, upwards or (with SIMT_DOWNWARDS in the environment) downwards, so that a missing barrier has
 // two chances to show.
 #pragma once
@@ -48,14 +51,50 @@ struct meeting {
 struct fiber {
   void* stack_pointer = nullptr;
   unsigned thread = 0, block = 0;
-  bool done = false;
+  bool done = false, waited = false;
   unsigned cluster_generation = 0;
 };
+
+/// Pages that are kept from everybody while `locked`.
+class device_memory {
+ public:
+  void* allocate(std::size_t bytes) {
+    std::size_t const all = (bytes + page - 1) / page * page;
+    void* const p = ::mmap(nullptr, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return nullptr;
+    pieces_.push_back({p, all});
+    return p;
+  }
+  void release(void* p) {
+    for (piece& s : pieces_)
+      if (s.at == p) {
+        ::munmap(p, s.bytes);
+        s = pieces_.back();
+        pieces_.pop_back();
+        return;
+      }
+  }
+  void lock(bool yes) const {
+    for (piece const& s : pieces_) ::mprotect(s.at, s.bytes, yes ? PROT_NONE : PROT_READ | PROT_WRITE);
+  }
+
+ private:
+  static constexpr std::size_t page = 4096;
+  struct piece {
+    void* at;
+    std::size_t bytes;
+  };
+  std::vector<piece> pieces_;
+};
+inline device_memory memory;
+
+/// Launches, and how many of them may start early.
+inline struct { long all = 0, overlapping = 0; } launches;
 
 struct state {
   std::vector<fiber> fibers;
   std::vector<meeting> warps, blocks;
-  meeting cluster;
+  meeting cluster, waiting;
   std::vector<std::vector<unsigned char>> shared;
   std::vector<char*> stacks;
   fiber* current = nullptr;
@@ -64,6 +103,7 @@ struct state {
   void* argument = nullptr;
   unsigned first_block = 0;
   bool progress = false;
+  bool overlaps = false, predecessor_is_over = true;
 };
 inline state now;
 inline int const order = std::getenv("SIMT_DOWNWARDS") != nullptr ? 1 : 0;
@@ -97,6 +137,7 @@ inline void yield() { simt_switch(&now.current->stack_pointer, now.scheduler); }
 
 inline void enter() {
   now.body(now.argument);
+  if (now.overlaps && !now.current->waited) fail("a thread of a kernel that may start early has not waited");
   now.current->done = true;
   now.progress = true;
   yield();
@@ -137,6 +178,17 @@ inline void barrier(meeting& m, int members) {
   }
 }
 
+inline void wait_for_dependency() {
+  now.current->waited = true;
+  if (now.predecessor_is_over) return;
+  barrier(now.waiting, static_cast<int>(now.fibers.size()));
+  if (!now.predecessor_is_over) memory.lock(false);
+  now.predecessor_is_over = true;
+}
+inline void launch_dependents() {
+  if (now.overlaps && !now.current->waited) fail("lets the next kernel start, which will not wait for those that this one waits for");
+}
+
 inline void run_cluster(unsigned blocks, std::size_t shared_bytes) {
   unsigned const threads = blockDim.x;
   std::size_t const count = std::size_t{blocks} * threads;
@@ -149,7 +201,7 @@ inline void run_cluster(unsigned blocks, std::size_t shared_bytes) {
   now.fibers.assign(count, {});
   now.warps.assign(blocks * (threads / 32), {});
   now.blocks.assign(blocks, {});
-  now.cluster = {};
+  now.cluster = now.waiting = {};
   now.shared.resize(blocks);
   for (auto& s : now.shared) s.assign(shared_bytes + 128, 0xA5);  // nobody may count on zeros
   for (std::size_t i = 0; i < count; ++i) {
@@ -207,8 +259,7 @@ struct cudaFuncAttributes {
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
 
-inline int simt_ptx_version = 90;
-inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* a, void const*) { return a->ptxVersion = simt_ptx_version, cudaSuccess; }
+inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* a, void const*) { return *a = {}, cudaSuccess; }
 inline cudaError_t cudaFuncSetAttribute(void const*, cudaFuncAttribute, int) { return cudaSuccess; }
 inline cudaError_t cudaGetDeviceCount(int* n) { return *n = 1, cudaSuccess; }
 inline cudaError_t cudaGetDevice(int* d) { return *d = 0, cudaSuccess; }
@@ -217,8 +268,10 @@ inline cudaError_t cudaDeviceGetAttribute(int* v, cudaDeviceAttr, int) { return 
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
 inline char const* cudaGetErrorString(cudaError_t e) { return e == cudaSuccess ? "no error" : "invalid value"; }
-inline cudaError_t cudaMalloc(void** p, std::size_t bytes) { return *p = std::aligned_alloc(256, (bytes + 255) / 256 * 256), cudaSuccess; }
-inline cudaError_t cudaFree(void* p) { return std::free(p), cudaSuccess; }
+inline cudaError_t cudaMalloc(void** p, std::size_t bytes) {
+  return (*p = simt::memory.allocate(bytes)) != nullptr ? cudaSuccess : cudaErrorInvalidValue;
+}
+inline cudaError_t cudaFree(void* p) { return simt::memory.release(p), cudaSuccess; }
 inline cudaError_t cudaMemcpy(void* to, void const* from, std::size_t bytes, cudaMemcpyKind) {
   return bytes > 0 ? std::memcpy(to, from, bytes) : nullptr, cudaSuccess;
 }
@@ -229,14 +282,22 @@ cudaError_t cudaLaunchKernelEx(cudaLaunchConfig_t const* c, void (*kernel)(Param
       c->dynamicSmemBytes > 48 * 1024)
     return cudaErrorInvalidValue;
   unsigned cluster = 1;
-  for (unsigned i = 0; i < c->numAttrs; ++i)
+  simt::now.overlaps = false;
+  for (unsigned i = 0; i < c->numAttrs; ++i) {
     if (c->attrs[i].id == cudaLaunchAttributeClusterDimension) cluster = c->attrs[i].val.clusterDim.x;
+    if (c->attrs[i].id == cudaLaunchAttributeProgrammaticStreamSerialization)
+      simt::now.overlaps = c->attrs[i].val.programmaticStreamSerializationAllowed != 0;
+  }
+  ++simt::launches.all;
+  if (simt::now.overlaps) ++simt::launches.overlapping;
   if (cluster > 8 || c->gridDim.x % cluster != 0) return cudaErrorInvalidValue;
   gridDim = c->gridDim;
   blockDim = c->blockDim;
   auto body = [&] { kernel(arguments...); };
   simt::now.body = [](void* b) { (*static_cast<decltype(body)*>(b))(); };
   simt::now.argument = &body;
+  if (simt::now.overlaps) simt::memory.lock(true);
+  simt::now.predecessor_is_over = !simt::now.overlaps;
   for (unsigned b = 0; b < gridDim.x * gridDim.y; b += cluster) {
     simt::now.first_block = b;
     simt::run_cluster(cluster, c->dynamicSmemBytes);

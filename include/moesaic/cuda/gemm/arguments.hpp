@@ -23,8 +23,9 @@ struct gemm_arguments {
 
 #pragma GCC visibility push(hidden)  // see cuda/launch.hpp
 
-/// Enqueues a kernel that walks tiles: as many blocks as the device holds at once, or as there can be tiles where those are fewer.
-/// Tile: rows, columns, threads, static_bytes and dynamic_bytes of shared memory; the list of tiles comes behind the latter.
+/// Enqueues a kernel that walks tiles and begins with ptx::follow_dependency: as many blocks as the device holds at once, or as there can
+/// be tiles where those are fewer. Tile: rows, columns, threads, static_bytes and dynamic_bytes of shared memory; the list of tiles comes
+/// behind the latter.
 template <class Tile, class Rows, weight_format F>
 status start_gemm(cudaStream_t stream, int multiprocessors, int blocks_each, void (*kernel)(gemm_arguments<Rows, F>),
                   gemm_arguments<Rows, F> const& g) {
@@ -35,7 +36,12 @@ status start_gemm(cudaStream_t stream, int multiprocessors, int blocks_each, voi
   int const bytes = Tile::dynamic_bytes + tile_list_bytes(g.w.experts);
   if (Tile::static_bytes + bytes > 48 * 1024)
     if (status const s = allow_shared(kernel, bytes); !s) return s;
-  return start(stream, {static_cast<unsigned>(tiles < blocks ? tiles : blocks), Tile::threads, static_cast<unsigned>(bytes)}, kernel, g);
+  return start(stream,
+               {.blocks = static_cast<unsigned>(tiles < blocks ? tiles : blocks),
+                .threads = Tile::threads,
+                .shared_bytes = static_cast<unsigned>(bytes),
+                .overlaps = true},
+               kernel, g);
 }
 
 #pragma GCC visibility pop

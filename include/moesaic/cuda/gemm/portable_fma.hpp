@@ -25,6 +25,7 @@ template <class Rows, weight_format F>
 __global__ void __launch_bounds__(fma_tile::threads) fma_gemm(gemm_arguments<Rows, F> const g) {
   using tile = fma_tile;
   extern __shared__ __align__(16) unsigned char shared_memory[];
+  ptx::follow_dependency();
   __shared__ __align__(16) float a[tile::depth][tile::pitch];
   __shared__ __align__(16) float w[tile::depth][tile::pitch];
   tile_list const tiles = tile_list::make(reinterpret_cast<std::int32_t*>(shared_memory), g.expert_offsets, g.out.rows, g.w.n, g.w.experts,

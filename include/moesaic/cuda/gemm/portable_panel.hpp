@@ -85,6 +85,7 @@ __global__ void __launch_bounds__(panel_tile<Rows>::threads, 2) panel_gemm(gemm_
   using mma = products<Rows, F>;
   constexpr int depth = tile::vectors * mma::columns;  // of a stage
   extern __shared__ __align__(16) unsigned char shared_memory[];
+  ptx::follow_dependency();
   __shared__ std::int64_t source[tile::rows];  // −1: no row
   auto* const stages = reinterpret_cast<operand_vector*>(shared_memory);
   tile_list const tiles = tile_list::make(reinterpret_cast<std::int32_t*>(shared_memory + tile::dynamic_bytes), g.expert_offsets,

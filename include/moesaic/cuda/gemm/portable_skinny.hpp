@@ -72,6 +72,7 @@ __device__ inline void skinny_block(float (&sums)[Tile::high][Tile::wide][4], ge
 template <class Tile, class Rows, weight_format F>
 __global__ void __launch_bounds__(Tile::threads, Tile::resident) skinny_gemm(gemm_arguments<Rows, F> const g) {
   extern __shared__ __align__(16) unsigned char shared_memory[];
+  ptx::follow_dependency();
   __shared__ std::int64_t source[Tile::rows];  // −1: no row
   auto* const sums = reinterpret_cast<float*>(shared_memory);
   tile_list const tiles = tile_list::make(reinterpret_cast<std::int32_t*>(shared_memory + Tile::dynamic_bytes), g.expert_offsets,

@@ -1,4 +1,4 @@
-// Registers, named barriers and launch dependencies of specialised warps (sm_90).
+// Registers and named barriers of specialised warps (sm_90).
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,6 @@ __device__ inline void take_registers() {
 
 /// Barrier `id` (0 is __syncthreads') of `threads` threads.
 __device__ inline void named_barrier(int id, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
-
-/// Waits until the grids that this one depends on are over and their writes are visible. Without a dependency: nothing.
-__device__ inline void wait_for_dependency() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
-/// Lets the next grid of the stream start.
-__device__ inline void launch_dependents() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
 
 /// One lane of a converged warp.
 __device__ inline bool elect_one() {

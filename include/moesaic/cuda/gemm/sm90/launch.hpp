@@ -12,8 +12,9 @@ namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 #pragma GCC visibility push(hidden)  // see cuda/launch.hpp
 
 /// A grid of `ctas` CTAs an SM of the current device, each with `shared_bytes` of dynamic shared memory. `overlaps`: the kernel may start
-/// before the one ahead of it in the stream is over. It reads x and writes after that only, but expert_offsets and weights at once: they
-/// must have been there before the kernel ahead began. device_refused: see start().
+/// before the one ahead of it in the stream is over. It reads x and writes after that only, but expert_offsets and weights at once: the
+/// kernel ahead must not be what writes them, and must have waited for those that do before it lets this one start, as all of moesaic's
+/// do. device_refused: see start().
 template <class Arguments>
 status launch_persistent(cudaStream_t stream, void (*kernel)(Arguments), int ctas, int threads, int shared_bytes, bool overlaps,
                          Arguments const& arguments) {

@@ -13,6 +13,7 @@
 #include <moesaic/cuda/gemm/sm90/tile.hpp>
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/cuda/ptx/cluster.hpp>
+#include <moesaic/cuda/ptx/dependent_launch.hpp>
 #include <moesaic/cuda/ptx/mbarrier.hpp>
 #include <moesaic/cuda/ptx/tma.hpp>
 #include <moesaic/cuda/ptx/warpgroup.hpp>
@@ -190,6 +191,7 @@ __global__ void __launch_bounds__(Tile::threads, 1) router_gemm_kernel(__grid_co
     ptx::fence_mbarrier_init();
   }
   __syncthreads();
+  ptx::follow_dependency();
   detail::router_gemm<Tile> const work{
       p, shared, full, empty, static_cast<int>(blockIdx.x) % router_ranks, static_cast<int>(blockIdx.x) / router_ranks};
   if (threadIdx.x < Tile::math_threads) {
@@ -239,7 +241,8 @@ status launch_router_gemm(cudaStream_t stream, matrix_view<bf16 const> const& x,
                {.blocks = static_cast<unsigned>(ceil_div(out.rows, Tile::rows) * a.n_tiles * router_ranks),
                 .threads = Tile::threads,
                 .shared_bytes = Tile::shared_bytes,
-                .cluster = router_ranks},
+                .cluster = router_ranks,
+                .overlaps = true},
                router_gemm_kernel<Tile>, a);
 }
 

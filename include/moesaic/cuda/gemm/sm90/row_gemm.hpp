@@ -6,6 +6,7 @@
 
 #include <moesaic/cuda/gemm/sm90/epilogue.hpp>
 #include <moesaic/cuda/gemm/sm90/persistent.hpp>
+#include <moesaic/cuda/ptx/dependent_launch.hpp>
 #include <moesaic/cuda/ptx/warpgroup.hpp>
 #include <moesaic/cuda/ptx/wgmma.hpp>
 
@@ -147,8 +148,7 @@ __global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel(__grid_const
   extern __shared__ __align__(1024) char shared[];
   int const warp = static_cast<int>(threadIdx.x) / 32;
   detail::row_gemm<Tile, Epilogue> const work{detail::persistent_cta<Tile, Epilogue>::begin(p, shared)};
-  ptx::wait_for_dependency();
-  ptx::launch_dependents();
+  ptx::follow_dependency();
   if (warp < 4) {
     ptx::give_registers<Tile::producer_registers>();
     if (warp == 0 && ptx::elect_one()) work.produce();

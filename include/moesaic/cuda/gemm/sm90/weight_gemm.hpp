@@ -6,6 +6,7 @@
 
 #include <moesaic/cuda/gemm/sm90/epilogue.hpp>
 #include <moesaic/cuda/gemm/sm90/persistent.hpp>
+#include <moesaic/cuda/ptx/dependent_launch.hpp>
 #include <moesaic/cuda/ptx/warpgroup.hpp>
 #include <moesaic/cuda/ptx/wgmma.hpp>
 
@@ -131,8 +132,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::ctas) weight_gemm_kernel(
   if (warp == math_warpgroups * 4) {
     if (ptx::elect_one()) work.produce();
   } else {
-    ptx::wait_for_dependency();
-    ptx::launch_dependents();
+    ptx::follow_dependency();
     work.multiply_all();
   }
 #endif
