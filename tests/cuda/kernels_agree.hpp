@@ -40,6 +40,56 @@ TEST(gemm_kernels, give_the_same_bits) {
   });
 }
 
+template <class F>
+void for_each_portable_kernel(F const& f) {
+  using moesaic::cuda::skinny_tile;
+  f([](auto const& g) { return moesaic::cuda::launch_panel_gemm(nullptr, 2, g); });
+  f([](auto const& g) { return moesaic::cuda::launch_skinny_gemm<skinny_tile<1, 1>>(nullptr, 500, g); });
+  f([](auto const& g) { return moesaic::cuda::launch_skinny_gemm<skinny_tile<1, 4>>(nullptr, 2, g); });
+  f([](auto const& g) { return moesaic::cuda::launch_skinny_gemm<skinny_tile<2, 8>>(nullptr, 2, g); });
+}
+
+// Rows of codes that start anywhere and end in the middle of what is loaded at once; and a code of NaN, which belongs to its row alone.
+template <rows_format R, std::int64_t N, std::int64_t K>
+void expect_any_width_of_codes() {
+  using Case = gemm_case<moesaic::weight_format::e4m3_128x128, R, N, K>;
+  SCOPED_TRACE(Case::name());
+  Case c;
+  double const own = own_error<Case, stamp::context_type>();
+  constexpr std::int64_t spoiled = 9;
+  std::vector<gemm_output> first;
+  for (bool const with_nan : {false, true}) {
+    if (with_nan) c.rows.quantized.codes[spoiled * K + K - 1] = 0xFF;
+    for_each_portable_kernel([&](auto const& launch) {
+      gemm_output out = run_kernel(c, false, launch);
+      if (with_nan) {
+        for (std::int64_t r = 0; r < rows_of_experts; ++r)
+          for (std::int64_t n = 0; n < N; ++n) ASSERT_EQ(std::isnan(value(out.row(r)[n])), r == spoiled) << r << ", " << n;
+        return;
+      }
+      error_sum sum;
+      for (int e = 0, row = 0; e < gemm_experts; ++e) {
+        oracle::matrix const exact = c.weights.exact(e);
+        std::vector<double> right(static_cast<std::size_t>(N));
+        for (; row < c.offsets[e + 1]; ++row) {
+          oracle::multiply(c.rows.exact(row).data(), exact, right.data());
+          for (std::size_t n = 0; n < right.size(); ++n) sum.add(value(out.row(row)[n]), right[n]);
+        }
+      }
+      EXPECT_LE(sum.relative(), gemm_rms_bound + own);
+      if (first.empty())
+        first.push_back(std::move(out));
+      else
+        EXPECT_TRUE(same_bits(first[0].values, out.values));
+    });
+  }
+}
+
+TEST(gemm_kernels, take_codes_of_any_width) {
+  expect_any_width_of_codes<rows_format::e4m3, 40, 200>();
+  expect_any_width_of_codes<rows_format::e4m3_ue8m0, 136, 141>();
+}
+
 // A router's shape: 7168 columns, all rows to one "expert", from one token to more than a panel.
 TEST(gemm_kernels, give_the_same_bits_for_a_router) {
   constexpr std::int64_t columns = 7168, experts = 72, most = 130;

@@ -38,7 +38,6 @@ TEST(e4m3_sums, of_few_bits_stay_near_float64_and_alike_in_every_kernel) {
     using Case = std::remove_cvref_t<decltype(c)>;
     if constexpr (moesaic::cuda::is_one_bf16_term<Case::format>) {
       constexpr bool codes = Case::format == moesaic::weight_format::e4m3_128x128 && Case::format_of_rows != rows_format::f32;
-      using moesaic::cuda::skinny_tile;
       gemm_output const panel = run_kernel(c, false, [](auto const& g) { return moesaic::cuda::launch_panel_gemm(nullptr, 2, g); });
       double const error = relative_error(c, panel);
       report().error("grouped GEMM, sums of E4M3 products with 13 fraction bits, relative RMS, " + c.name(), error);
@@ -48,10 +47,7 @@ TEST(e4m3_sums, of_few_bits_stay_near_float64_and_alike_in_every_kernel) {
       } else {
         EXPECT_LE(error, gemm_rms_bound);
       }
-      auto const expect_same = [&](auto const& launch) { EXPECT_TRUE(same_bits(panel.values, run_kernel(c, false, launch).values)); };
-      expect_same([](auto const& g) { return moesaic::cuda::launch_skinny_gemm<skinny_tile<1, 1>>(nullptr, 500, g); });
-      expect_same([](auto const& g) { return moesaic::cuda::launch_skinny_gemm<skinny_tile<1, 4>>(nullptr, 2, g); });
-      expect_same([](auto const& g) { return moesaic::cuda::launch_skinny_gemm<skinny_tile<2, 8>>(nullptr, 2, g); });
+      for_each_portable_kernel([&](auto const& launch) { EXPECT_TRUE(same_bits(panel.values, run_kernel(c, false, launch).values)); });
     }
   });
 }
