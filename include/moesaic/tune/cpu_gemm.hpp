@@ -83,7 +83,7 @@ struct native {
       case cpu_engine::fp32_exact: break;
     }
     // Emerald Rapids, measured, as is its AVX2 build; the last is what fits the registers.
-    if (wide) return {e, 6, 24, 14, 28, 48, 16};
+    if (wide) return {e, 4, 24, 14, 28, 48, 16};
     if (native_registers == cpu_registers::avx2_16x8) return {e, 2, 16, 3, 12, 48, 16};
     return {e, 1, 8, 1, 8, 48, 16};
   }
