@@ -21,11 +21,11 @@ constexpr moe_config config = model::config;
 
 // Where the time of a forward call goes, by the order in which it calls its backend.
 struct times {
-  enum phase { front, up, down, shared, combine, phases };
+  enum phase { front, up, down, combine, phases };
   phase now = front;
   double seconds[phases] = {};
 };
-constexpr char const* phase_names[] = {"front_us", "up_us", "down_us", "shared_us", "combine_us"};
+constexpr char const* phase_names[] = {"front_us", "up_us", "down_us", "combine_us"};  // few tokens: the combine is in the step down
 
 template <class Base>
 struct timed : Base {
@@ -50,11 +50,15 @@ struct timed : Base {
   }
   template <activation_format F, class... Args>
   status up(Args const&... args) const {
-    return run(log->now == times::front ? times::up : times::shared, [&] { return Base::template up<F>(args...); });
+    return run(times::up, [&] { return Base::template up<F>(args...); });
   }
   template <class... Args>
   status grouped_gemm(Args const&... args) const {
     return run(log->now == times::up ? times::down : log->now, [&] { return Base::grouped_gemm(args...); });
+  }
+  template <class... Args>
+  status down_and_combine(Args const&... args) const {
+    return run(times::down, [&] { return Base::down_and_combine(args...); });
   }
 };
 

@@ -67,4 +67,10 @@ struct layer {
   static constexpr layer_policy policy = Policy::policy;
 };
 
+/// L's shared expert differs from the routed ones in its weights alone, so that a GEMM can have it as one more group.
+template <class L>
+inline constexpr bool shared_is_like_routed =
+    L::config.shared_inter == L::config.inter&& L::config.act_limit == L::config.shared_act_limit && !L::config.expert_bias &&
+    L::config.weight_at != weight_site::input;
+
 }  // namespace moesaic::inline MOESAIC_ABI

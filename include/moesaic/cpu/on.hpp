@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include <moesaic/core/status.hpp>
+#include <moesaic/cpu/down.hpp>
 #include <moesaic/cpu/gemm.hpp>
 #include <moesaic/cpu/pack.hpp>
 #include <moesaic/cpu/pool.hpp>
@@ -49,6 +50,10 @@ struct on {
                             is_quantized(L::policy.activations) ||
                                 Tuning::engine(L::policy.activations, L::policy.weights) == tune::cpu_engine::fp16_chunked>;
 
+  /// A shared expert like the routed ones is one more of them.
+  template <class L>
+  static constexpr bool folds_shared = shared_is_like_routed<L>;
+
   template <weight_format F>
   using prepared_matrices = typename detail::layout<Tuning::packs>::template matrices<F>;
 
@@ -85,24 +90,52 @@ struct on {
     return {};
   }
 
-  /// to.row(r) = x.row(r), or through map.row_to_slot (−1: the row is left alone) the row of token row_to_slot[r] / top_k, rounded to F. x [T, to.cols] of f32, bf16 or fp16. Exact: the same bits for any number of threads. Unchecked: forward's arguments are.
+  /// The first `shared_rows` rows of `to` = x; the others, through map.row_to_slot (−1: the row is left alone), the rows of tokens
+  /// row_to_slot / top_k. With an empty map all rows of `to` are x's. Rounded to F. x [T, to.cols] of f32, bf16 or fp16. Exact: the same
+  /// bits for any number of threads. Unchecked: forward's arguments are.
   template <activation_format F, class X, class Rows>
-  status gather(matrix_view<X const> x, dispatch_map const& map, Rows const& to) const {
-    return launch(to.rows * ceil_div(to.cols, scale_block), gather_rows<F, X, Rows>{x, map.row_to_slot, map.top_k, to});
+  status gather(matrix_view<X const> x, dispatch_map const& map, Rows const& to, std::int64_t shared_rows = 0) const {
+    std::int64_t const ahead = map.row_to_slot != nullptr ? shared_rows : to.rows;
+    return launch(to.rows * ceil_div(to.cols, scale_block), gather_rows<F, X, Rows>{x, ahead, map.row_to_slot, map.top_k, to});
   }
 
-  /// Weights: packed_matrices or weight_matrices, whatever prepare() makes.
-  template <class Rows, template <weight_format> class Weights, weight_format F>
-  status grouped_gemm(gemm_input<Rows> const& a, Weights<F> const& w, std::int32_t const* expert_offsets, matrix_view<float> out) const {
-    cpu::grouped_gemm<policy_for<Rows>>(threads, a, w, expert_offsets, out);
+  /// Weights: packed_matrices or weight_matrices, whatever prepare() makes. With `shared`, the first shared_rows rows are multiplied by it.
+  template <class Rows, class Weights>
+  status grouped_gemm(gemm_input<Rows> const& a, Weights const& w, std::int32_t const* expert_offsets, matrix_view<float> out,
+                      Weights const* shared = nullptr, std::int64_t shared_rows = 0) const {
+    detail::multiply_groups<policy_for<Rows>>(threads, a,
+                                              detail::expert_groups<Weights>{{&w}, expert_offsets, out.rows, {shared}, shared_rows}, out);
     return {};
   }
 
   /// The step up in one pass; see pipeline/forward.hpp.
-  template <activation_format F, class Rows, template <weight_format> class Weights, weight_format W, class Rule, class Hidden>
-  status up(gemm_input<Rows> const& x, Weights<W> const& gate_weights, Weights<W> const& up_weights, std::int32_t const* expert_offsets,
-            Rule const& rule, Hidden const& out) const {
-    cpu::up<F, policy_for<Rows>>(threads, x, gate_weights, up_weights, expert_offsets, rule, out);
+  template <activation_format F, class Rows, class Weights, activation_fn A, class Terms, class Hidden>
+  status up(gemm_input<Rows> const& x, Weights const& gate_weights, Weights const& up_weights, std::int32_t const* expert_offsets,
+            activation_rule<A, Terms> const& rule, Hidden const& out, Weights const* shared_gate = nullptr,
+            Weights const* shared_up = nullptr, std::int64_t shared_rows = 0) const {
+    if constexpr (is_gated(A))
+      cpu::up<F, policy_for<Rows>>(
+          threads, x,
+          detail::expert_groups<Weights, 2>{{&gate_weights, &up_weights}, expert_offsets, out.rows, {shared_gate, shared_up}, shared_rows},
+          rule, out);
+    else
+      cpu::up<F, policy_for<Rows>>(
+          threads, x, detail::expert_groups<Weights, 1>{{&up_weights}, expert_offsets, out.rows, {shared_up}, shared_rows}, rule, out);
+    return {};
+  }
+
+  /// Whether the step down of so many tokens has the combine in it.
+  template <class L>
+  static constexpr bool combines(std::int64_t tokens) {
+    return tokens <= Tuning::combined_tokens;
+  }
+
+  /// The step down and the combine in one pass; see pipeline/forward.hpp.
+  template <class Rows, class Weights, class Y>
+  status down_and_combine(gemm_input<Rows> const& hidden, Weights const& w, std::int32_t const* expert_offsets, Weights const* shared,
+                          std::int64_t shared_rows, matrix_view<float> partials, combine_row<Y, float> const& combine) const {
+    cpu::down_and_combine<policy_for<Rows>>(
+        threads, hidden, detail::expert_groups<Weights>{{&w}, expert_offsets, partials.rows, {shared}, shared_rows}, partials, combine);
     return {};
   }
 

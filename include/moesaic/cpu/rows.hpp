@@ -86,8 +86,8 @@ void store_block(float const (&value)[scale_block], int width, blocked_rows<Engi
 
 }  // namespace detail
 
-/// Item i = block · rows + r: that block of row r, from token row_to_slot[r] / top_k of x, or from row r where row_to_slot is null, rounded
-/// to F. Rows without a slot are left as they are.
+/// Item i = block · rows + r: that block of row r, rounded to F: the first `ahead` rows are x's own, those behind them come from token
+/// row_to_slot[r − ahead] / top_k. Rows without a slot are left as they are.
 template <activation_format F, class X, class Rows>
 struct gather_rows {
   struct scratch {
@@ -95,6 +95,7 @@ struct gather_rows {
   };
 
   matrix_view<X const> x;
+  std::int64_t ahead;
   std::int32_t const* row_to_slot;
   int top_k;
   Rows to;
@@ -102,9 +103,10 @@ struct gather_rows {
   void operator()(serial_group const&, std::int64_t i, scratch& s) const {
     std::int64_t const row = i % to.rows, b = i / to.rows, first = b * scale_block;
     std::int64_t token = row;
-    if (row_to_slot != nullptr) {
-      if (row_to_slot[row] < 0) return;
-      token = row_to_slot[row] / top_k;
+    if (row >= ahead) {
+      std::int32_t const slot = row_to_slot[row - ahead];
+      if (slot < 0) return;
+      token = slot / top_k;
     }
     int const width = static_cast<int>(x.cols - first < scale_block ? x.cols - first : scale_block);
     X const* const from = x.row(token) + first;

@@ -45,11 +45,6 @@ concept runs_on_wgmma = L::policy.weights == weight_format::e4m3_128x128&& L::po
                         sm90::takes_shape(L::config.inter, L::config.hidden) &&
                         (L::config.shared_inter == 0 || sm90::takes_shape(L::config.shared_inter, L::config.hidden));
 
-/// … and whose shared expert is one more group of them: as wide as the others, with the same activation and nothing that the others add.
-template <class L>
-concept folds_shared = runs_on_wgmma<L> && L::config.shared_inter == L::config.inter&& L::config.act_limit == L::config.shared_act_limit &&
-                       !L::config.expert_bias && L::config.weight_at != weight_site::input;
-
 }  // namespace detail
 
 /// See on<>. prepare() makes tensor maps: it waits for small copies, and with one pointer per expert it reads the table. E4M3 codes must be
@@ -70,7 +65,7 @@ struct hopper {
   requires detail::runs_on_wgmma<L>
   using partial = bf16;
   template <class L>
-  static constexpr bool folds_shared = detail::folds_shared<L>;
+  static constexpr bool folds_shared = detail::runs_on_wgmma<L>&& shared_is_like_routed<L>;
   template <weight_format F>
   using prepared_matrices = mapped_matrices<F>;
 

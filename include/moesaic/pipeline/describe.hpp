@@ -64,10 +64,11 @@ struct layer_work {
   double rows = -1.0;            ///< slots of an expert, not of a zero expert: T · K · E/(E+Z)
   int x_bytes = 4, y_bytes = 4;  ///< of an element
   bool residual = false;
-  int own_element_bytes = 0;    ///< not 0: the backend gathers rows of its own and has the step up in one launch
-  int partial_bytes = 4;        ///< of an element that a down GEMM writes
-  bool router_reads_x = false;  ///< as it is given, not a copy in f32
-  bool folds_shared = false;    ///< the shared expert is a group of the routed GEMMs
+  int own_element_bytes = 0;      ///< not 0: the backend gathers rows of its own and has the step up in one launch
+  int partial_bytes = 4;          ///< of an element that a down GEMM writes
+  bool router_reads_x = false;    ///< as it is given, not a copy in f32
+  bool folds_shared = false;      ///< the shared expert is a group of the routed GEMMs
+  bool combines_in_down = false;  ///< the combine is part of the step down
 };
 
 constexpr double expected_active_experts(moe_config const& c, std::int64_t tokens) {
@@ -139,7 +140,7 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
     s.operations += 2 * T * hidden;
   }
   double const inputs = (rows + (c.shared_inter > 0 ? T : 0.0)) * hidden * w.partial_bytes + (c.zero_experts > 0 ? T * hidden * 4 : 0.0);
-  add({"combine", 1, 0, inputs + T * hidden * w.y_bytes * (w.residual ? 2 : 1) + S * 8, 0});
+  add({"combine", w.combines_in_down ? 0 : 1, 0, inputs + T * hidden * w.y_bytes * (w.residual ? 2 : 1) + S * 8, 0});
   return out;
 }
 
@@ -149,6 +150,7 @@ constexpr layer_cost describe(layer_work w) {
   if constexpr (detail::has_own_rows<B, L>) w.own_element_bytes = static_cast<int>(sizeof(typename detail::expert_rows_t<L, B>::element));
   w.partial_bytes = static_cast<int>(sizeof(detail::partial_t<L, B>));
   w.folds_shared = detail::folds_shared<B, L>;
+  w.combines_in_down = detail::combines_in_down<B, L>(w.tokens);
   w.router_reads_x = w.x_bytes == 2 && reads_rows_of<B, bf16>;
   return describe(L::config, L::policy, w);
 }

@@ -90,12 +90,6 @@ status up(B const& ctx, typename forward_plan<L, B>::input const& x, Prepared co
   }
 }
 
-template <class L, backend B, class Prepared>
-status down(B const& ctx, typename forward_plan<L, B>::buffers const& b, Prepared const& w, std::int32_t const* offsets,
-            matrix_view<partial_t<L, B>> out) {
-  return ctx.grouped_gemm(gemm_input{b.hidden}, w, offsets, out);
-}
-
 /// The routed experts' activation with all that the model adds to it.
 template <class L, backend B>
 activation_rule<L::config.act, terms_of<L>> routed_rule(prepared_weights<B, L> const& w, forward_plan<L, B> const& p) {
@@ -106,27 +100,41 @@ activation_rule<L::config.act, terms_of<L>> routed_rule(prepared_weights<B, L> c
   return rule;
 }
 
-/// Rows of the routed experts and of the shared one, through both GEMMs.
+/// Rows of the routed experts and of the shared one through the first GEMM; the shared one's through the second too where it is not folded.
 template <class L, backend B>
-status up_and_down(B const& ctx, prepared_weights<B, L> const& w, forward_plan<L, B> const& p) {
+status up_all(B const& ctx, prepared_weights<B, L> const& w, forward_plan<L, B> const& p) {
   constexpr moe_config c = L::config;
   std::int32_t const* const offsets = p.map.expert_offsets;
   auto const rule = routed_rule<L>(w, p);
   if constexpr (folds_shared<B, L>) {
-    std::int64_t const tokens = p.shared_out.rows;
-    if (status const s = ctx.template up<L::policy.activations>(p.routed_x, w.gate, w.up, offsets, rule, p.routed.hidden, &w.shared_gate,
-                                                                &w.shared_up, tokens);
-        !s)
-      return s;
-    matrix_view<partial_t<L, B>> const all{p.shared_out.data, tokens + p.partials.rows, p.partials.cols};
-    return ctx.grouped_gemm(gemm_input{p.routed.hidden}, w.down, offsets, all, &w.shared_down, tokens);
+    return ctx.template up<L::policy.activations>(p.routed_x, w.gate, w.up, offsets, rule, p.routed.hidden, &w.shared_gate, &w.shared_up,
+                                                  p.shared_out.rows);
   } else {
-    if (status const s = up<L>(ctx, p.routed_x, w.gate, w.up, offsets, offsets + c.experts, rule, p.routed); !s) return s;
-    if (status const s = down<L>(ctx, p.routed, w.down, offsets, p.partials); !s || c.shared_inter == 0) return s;
+    if (status const s = up<L>(ctx, p.routed_x, w.gate, w.up, offsets, offsets + c.experts, rule, p.routed); !s || c.shared_inter == 0)
+      return s;
     activation_rule<c.act, no_terms> const shared_rule{limit_or_infinity(c.shared_act_limit)};
     if (status const s = up<L>(ctx, p.shared_x, w.shared_gate, w.shared_up, nullptr, nullptr, shared_rule, p.shared); !s) return s;
-    return down<L>(ctx, p.shared, w.shared_down, nullptr, p.shared_out);
+    return ctx.grouped_gemm(gemm_input{p.shared.hidden}, w.shared_down, nullptr, p.shared_out);
   }
+}
+
+/// The second GEMM and the sum.
+template <class L, backend B, class Y>
+status down_all(B const& ctx, prepared_weights<B, L> const& w, forward_plan<L, B> const& p,
+                combine_row<Y, partial_t<L, B>> const& combine) {
+  constexpr bool folds = folds_shared<B, L>;
+  std::int64_t const tokens = combine.y.rows, shared_rows = folds ? tokens : 0;
+  gemm_input const hidden{p.routed.hidden};
+  matrix_view<partial_t<L, B>> const all{folds ? p.shared_out.data : p.partials.data, shared_rows + p.partials.rows, p.partials.cols};
+  if constexpr (requires { B::template combines<L>(tokens); })
+    if (combines_in_down<B, L>(tokens))
+      return ctx.down_and_combine(hidden, w.down, p.map.expert_offsets, folds ? &w.shared_down : nullptr, shared_rows, all, combine);
+  status s;
+  if constexpr (folds)
+    s = ctx.grouped_gemm(hidden, w.down, p.map.expert_offsets, all, &w.shared_down, shared_rows);
+  else
+    s = ctx.grouped_gemm(hidden, w.down, p.map.expert_offsets, all);
+  return s ? ctx.launch(tokens, combine) : s;
 }
 
 /// What the model's combine adds to the weighted sum.
@@ -177,14 +185,15 @@ status forward(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& wei
   if (extras.choice.ids != nullptr) p.choice = extras.choice;
 
   if (status const s = detail::front<L>(ctx, matrix_view<element const>(x), weights, extras.given, extras.valid_tokens, p); !s) return s;
-  if (status const s = detail::up_and_down<L>(ctx, weights, p); !s) return s;
+  if (status const s = detail::up_all<L>(ctx, weights, p); !s) return s;
   if constexpr (c.shared_gated)
     if (status const s =
             ctx.grouped_gemm(gemm_input{p.wide}, weights.shared_token_gate, nullptr, matrix_view<float>(p.shared_gate, tokens, 1));
         !s)
       return s;
-  return ctx.launch(tokens, combine_row<Y, detail::partial_t<L, B>>{p.partials, p.map, p.choice.ids, p.choice.weights,
-                                                                    detail::combine_extras_of<L>(weights, p, extras), y});
+  return detail::down_all<L>(ctx, weights, p,
+                             combine_row<Y, detail::partial_t<L, B>>{p.partials, p.map, p.choice.ids, p.choice.weights,
+                                                                     detail::combine_extras_of<L>(weights, p, extras), y});
 }
 
 }  // namespace moesaic::inline MOESAIC_ABI

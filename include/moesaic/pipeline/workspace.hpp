@@ -61,6 +61,15 @@ template <class B, class L>
 requires(has_own_rows<B, L>&& L::config.shared_inter > 0) && requires { B::template folds_shared<L>; }
 inline constexpr bool folds_shared<B, L> = B::template folds_shared<L>;
 
+/// Whether B runs the combine of so many tokens along with the step down, down_and_combine.
+template <class B, class L>
+constexpr bool combines_in_down(std::int64_t tokens) {
+  if constexpr (has_own_rows<B, L> && requires { B::template combines<L>(tokens); })
+    return B::template combines<L>(tokens);
+  else
+    return false;
+}
+
 /// What the down GEMM writes: fp32, unless B has a type B::partial<L>.
 template <class L, class B>
 struct partial {

@@ -45,20 +45,24 @@ struct combine_row {
 
   template <group G>
   MOESAIC_HD void operator()(G const& g, std::int64_t t, scratch&) const {
+    columns(g, t, 0, y.cols);
+  }
+
+  /// The columns [first, last) of row t alone.
+  template <group G>
+  MOESAIC_HD void columns(G const& g, std::int64_t t, std::int64_t first, std::int64_t last) const {
     combine_row const self = *this;
     float const scale = extras.shared_gate != nullptr ? sigmoid(extras.shared_gate[t]) : extras.shared_scale;
-    g.for_each(static_cast<int>((y.cols + chunk - 1) / chunk),
-               [self, t, scale](int c) { self.columns(t, std::int64_t{c} * chunk, scale); });
+    g.for_each(static_cast<int>((last - first + chunk - 1) / chunk), [self, t, first, last, scale](int c) {
+      std::int64_t const at = first + std::int64_t{c} * chunk;
+      if (at + chunk <= last)
+        self.sum(t, at, chunk, scale);
+      else
+        self.sum(t, at, static_cast<int>(last - at), scale);
+    });
   }
 
  private:
-  MOESAIC_HD void columns(std::int64_t t, std::int64_t first, float shared_scale) const {
-    if (first + chunk <= y.cols)
-      sum(t, first, chunk, shared_scale);
-    else
-      sum(t, first, static_cast<int>(y.cols - first), shared_scale);
-  }
-
   MOESAIC_INLINE void sum(std::int64_t t, std::int64_t first, int width, float shared_scale) const {
     float acc[chunk] = {};
     for (int k = 0; k < map.top_k; ++k) {

@@ -58,6 +58,10 @@ struct native {
   /// from a file say: no second copy, the same bits, slower.
   static constexpr bool packs = true;
 
+  /// Up to so many tokens the step down adds up each token's rows as well: one dispatch less, and one stream of weights. Hidden rows are
+  /// then read again for every 128 outputs, so they have to stay in a cache.
+  static constexpr std::int64_t combined_tokens = 16;
+
   /// Rows of f32 or E4M3 are multiplied in fp32; rows of fp16 in fp16 and rows of bf16 by bf16 products, where the processor is fast at it,
   /// in fp32 elsewhere. (A processor with fp16 arithmetic does half as many bf16 products as fp32 ones: Sapphire Rapids and later.) AMX
   /// only for who asks for it: a program needs the system's permission, and the engine has not been run yet.
@@ -79,7 +83,7 @@ struct native {
       case cpu_engine::fp32_exact: break;
     }
     // Emerald Rapids, measured, as is its AVX2 build; the last is what fits the registers.
-    if (wide) return {e, 6, 24, 14, 28, 48, 16};
+    if (wide) return {e, 4, 24, 14, 28, 48, 16};
     if (native_registers == cpu_registers::avx2_16x8) return {e, 2, 16, 3, 12, 48, 16};
     return {e, 1, 8, 1, 8, 48, 16};
   }

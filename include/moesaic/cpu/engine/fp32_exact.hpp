@@ -62,6 +62,20 @@ struct fp32_exact {
     }
   }
 
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+  /// load() without a detour through L1: two operations more, but a shorter wait, which is what one row waits for.
+  MOESAIC_INLINE static void load_for_one_row(weight_code_t<F> const* code, vec* w) requires pairs {
+    halves half[2];
+    e4m3_to_fp16(code, half);
+    for (int i = 0; i < 2; ++i) {
+      halves upper;
+      __asm__("vextracti64x4 {$1, %1, %t0|%t0, %1, 1}" : "=v"(upper) : "v"(half[i]));
+      __asm__("vcvtph2ps {%t1, %0|%0, %t1}" : "=v"(w[2 * i]) : "v"(half[i]));
+      __asm__("vcvtph2ps {%t1, %0|%0, %t1}" : "=v"(w[2 * i + 1]) : "v"(upper));
+    }
+  }
+#endif
+
   /// out[0 … 16) = the even sums + the odd sums.
   MOESAIC_INLINE static void finish(vec const* total, float* out) {
     if constexpr (pairs)
@@ -73,7 +87,7 @@ struct fp32_exact {
  private:
   MOESAIC_INLINE static void load_e4m3(std::uint8_t const* code, vec* w) {
 #if MOESAIC_HAS_HALVES
-    // Widening fp16 from memory costs one operation where widening a register costs two and a shuffle: so the halves go through L1.
+    // Widening takes its fp16 from the lower half of a register or from memory: through L1 no half has to be moved down.
     constexpr int registers = group_elements / (lanes * 4);
     alignas(64) halves half[2 * registers];
     e4m3_to_fp16(code, half);
