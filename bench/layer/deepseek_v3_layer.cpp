@@ -1,7 +1,7 @@
 // One MoE layer of DeepSeek-V3 on the CPU backend, T tokens at a time, by every engine that this processor has. The limit of a call is the
 // longer of two times: its weights' bytes (pipeline/describe.hpp) at the read bandwidth, its operations at the engine's peak, both probed
 // beside the call; a figure is that limit / the time taken: median, least and most. x is new in every call, and so are the experts: random,
-// distinct for each token, given; the router runs and weighs them. Experts hold random codes, each in memory of its own.
+// distinct for each token, given; the router runs and weighs them. Each expert is in memory of its own.
 //   bench_layer [--threads=N] [--benchmark_filter=…] [--benchmark_out=FILE --benchmark_out_format=json]
 #include <benchmark/benchmark.h>
 
@@ -89,12 +89,11 @@ struct weights_home {
       std::fill_n(m->scales, m->scale_bytes() / sizeof(float), 1e-4F);
     }
     std::mt19937_64 random(1);
-    // Finite codes; each matrix starts elsewhere in them.
+    // Normally distributed numbers, four standard deviations the largest that E4M3 holds, as a checkpoint's blocks are scaled; each matrix
+    // starts elsewhere in them.
     std::vector<std::uint8_t> pattern(std::size_t{1} << 22);
-    for (auto& c : pattern) {
-      c = static_cast<std::uint8_t>(random());
-      if ((c & 0x7f) == 0x7f) c = 0x38;
-    }
+    std::normal_distribution<float> weight(0.0F, 448.0F / 4);
+    for (auto& c : pattern) c = to_e4m3(std::clamp(weight(random), -448.0F, 448.0F));
     for (auto* m : {&gate, &up, &down, &shared_gate, &shared_up, &shared_down})
       threads.parallel_for(std::min(m->experts, stored), [&](std::int64_t e) {
         std::int64_t const bytes = m->strip_codes(1, 0) - m->codes, from = e * 4099;

@@ -15,7 +15,7 @@ std::vector<float> decoded(std::uint8_t const* code) {
   alignas(64) typename E::weight w[E::weights];
   E::load(code, w);
   // Columns are told apart by multiplying one of them by 1 and the others by 0.
-  std::vector<float> value;
+  std::vector<float> value(cpu::group_elements);
   for (int column = 0; column < cpu::group_columns; ++column) {
     typename E::element a[cpu::group_columns] = {};
     a[column] = from_float<typename E::element>(1.0F);
@@ -25,7 +25,7 @@ std::vector<float> decoded(std::uint8_t const* code) {
     E::promote(sum, cpu::detail::broadcast(E::unit), total);
     alignas(64) float out[cpu::strip];
     E::finish(total, out);
-    value.insert(value.end(), out, out + cpu::strip);
+    for (int n = 0; n < cpu::strip; ++n) value[static_cast<std::size_t>(column * cpu::strip + n)] = out[n];
   }
   return value;
 }
@@ -33,14 +33,23 @@ std::vector<float> decoded(std::uint8_t const* code) {
 template <class E>
 struct cpu_decode : testing::Test {
   static void expect_every_code_decoded() {
-    for (int first = 0; first < 256; first += 64) {
+    expect_decoded([](int) { return true; });
+    expect_decoded([](int c) { return c / 8 % 16 != 0; });  // no zero and no subnormal number: engines may decode such groups otherwise
+  }
+  template <class Wanted>
+  static void expect_decoded(Wanted const& wanted) {
+    int codes[512], count = 0;
+    for (int c = 0; count % 64 != 0 || c < 256; ++c)
+      if (wanted(c % 256)) codes[count++] = c % 256;
+    for (int first = 0; first < count; first += 64) {
+      auto const at = [&](int n, int j) { return codes[first + n * 4 + j]; };
       alignas(64) std::uint8_t code[64];
       for (int n = 0; n < cpu::strip; ++n)
-        for (int j = 0; j < cpu::group_columns; ++j) code[cpu::place_in_group<fp8>(n, j)] = static_cast<std::uint8_t>(first + n * 4 + j);
+        for (int j = 0; j < cpu::group_columns; ++j) code[cpu::place_in_group<fp8>(n, j)] = static_cast<std::uint8_t>(at(n, j));
       std::vector<float> const value = decoded<E>(code);
       for (int n = 0; n < cpu::strip; ++n)
         for (int j = 0; j < cpu::group_columns; ++j) {
-          int const c = first + n * 4 + j;
+          int const c = at(n, j);
           float const right = c == 0x7f ? 480.0F : c == 0xff ? -480.0F : e4m3_to_float(static_cast<std::uint8_t>(c));
           EXPECT_EQ(value[static_cast<std::size_t>(j * cpu::strip + n)], right) << c;
         }

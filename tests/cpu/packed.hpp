@@ -19,7 +19,12 @@ struct packed {
     std::int64_t const grid = moesaic::ceil_div(n, 128) * moesaic::ceil_div(k, 128);
     codes.resize(static_cast<std::size_t>(experts * n * k));
     scales.resize(static_cast<std::size_t>(experts * grid));
-    for (auto& c : codes) c = static_cast<std::uint8_t>(random.below(0x7f) | random.below(2) * 128);
+    // Zeros and subnormal numbers are in nearly every group of an expert, or in few of one.
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+      auto& c = codes[i] = static_cast<std::uint8_t>(random.below(0x7f) | random.below(2) * 128);
+      if (static_cast<std::int64_t>(i) / (n * k) % 2 == 0 && (c & 0x78) == 0 && random.below(16) != 0)
+        c = static_cast<std::uint8_t>(c | 0x38);
+    }
     for (auto& s : scales) s = static_cast<float>(1 + random.below(100)) * 1e-3F;
     source = {experts, n, k, {codes.data(), n * k}, {scales.data(), grid}};
     to = {experts, n, k};

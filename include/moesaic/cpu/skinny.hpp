@@ -23,10 +23,7 @@ MOESAIC_INLINE void add_decoding(Code const* const* code, Code const* const* ahe
       for (int line = 0; line < static_cast<int>(sizeof(Code)); ++line)
         __builtin_prefetch(reinterpret_cast<char const*>(ahead[t] + g * group_elements) + line * 64, 0, 3);
       typename Engine::weight w[Engine::weights];
-      if constexpr (R == 1 && requires { Engine::load_for_one_row(code[t], w); })
-        Engine::load_for_one_row(code[t] + g * group_elements, w);
-      else
-        Engine::load(code[t] + g * group_elements, w);
+      Engine::load(code[t] + g * group_elements, w);
 #pragma GCC unroll 16
       for (int i = 0; i < Engine::weights; ++i)
 #pragma GCC unroll 8

@@ -87,6 +87,47 @@ MOESAIC_INLINE void narrow(vec x, std::uint16_t* to) {
 #define MOESAIC_HAS_HALVES 0
 #endif
 
+#if defined(__AVX512BW__)
+/// Whether one of 64 codes has the exponent 0: a zero or a subnormal number.
+MOESAIC_INLINE bool has_exponent_0(std::uint8_t const* code) {
+  using bytes = std::uint8_t __attribute__((vector_size(64), may_alias));
+  bytes const exponent = bytes{} + static_cast<std::uint8_t>(0x78);
+  std::uint64_t zero;
+  __asm__("vptestnmb {%2, %1, %0|%0, %1, %2}" : "=k"(zero) : "v"(*reinterpret_cast<bytes const*>(code)), "v"(exponent));
+  return zero != 0;
+}
+
+/// 64 codes as bf16 of value / 256, in the order of e4m3_to_fp16: exact, but wrong for codes of exponent 0. Sign, exponent and mantissa are
+/// moved into place, and the difference of the biases, 112, is added by or, since no exponent reaches its bits.
+MOESAIC_INLINE void e4m3_to_bf16_but_exponent_0(std::uint8_t const* code, halves* to) {
+  halves const x = *reinterpret_cast<halves const*>(code);
+  constexpr std::int16_t number = static_cast<std::int16_t>(0x87F0), bias = 112 << 7;
+  to[0] = (((x << 8) >> 4) & number) | bias;
+  to[1] = ((x >> 4) & number) | bias;
+}
+
+/// 32 bf16 numbers, pairs of neighbours, as fp32: w[0] the first two pairs of each quarter, w[1] the last two. One operation each, where
+/// widening fp16 takes two.
+MOESAIC_INLINE void widen_bf16(halves x, vec* w) {
+  w[0] = reinterpret_cast<vec>(__builtin_shufflevector(halves{}, x, 0, 32, 1, 33, 2, 34, 3, 35, 8, 40, 9, 41, 10, 42, 11, 43, 16, 48, 17,
+                                                       49, 18, 50, 19, 51, 24, 56, 25, 57, 26, 58, 27, 59));
+  w[1] = reinterpret_cast<vec>(__builtin_shufflevector(halves{}, x, 4, 36, 5, 37, 6, 38, 7, 39, 12, 44, 13, 45, 14, 46, 15, 47, 20, 52, 21,
+                                                       53, 22, 54, 23, 55, 28, 60, 29, 61, 30, 62, 31, 63));
+}
+
+/// 32 numbers of 16 bits such that their halves are what widen_bf16 takes for w[0] and w[1].
+MOESAIC_INLINE halves in_widened_order(halves x) {
+  return reinterpret_cast<halves>(__builtin_shufflevector(reinterpret_cast<doubles>(x), doubles{}, 0, 2, 4, 6, 1, 3, 5, 7));
+}
+
+/// The sums of neighbours in the order that widen_bf16 has left.
+MOESAIC_INLINE vec add_pairs_of_widened(vec const* total) {
+  vec const even = __builtin_shufflevector(total[0], total[1], 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30);
+  vec const odd = __builtin_shufflevector(total[0], total[1], 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31);
+  return even + odd;
+}
+#endif
+
 /// A caller's rows are not as aligned as ours.
 MOESAIC_INLINE void store(vec x, float* to) { __builtin_memcpy(to, &x, sizeof x); }
 

@@ -72,12 +72,15 @@ struct bf16_dot {
       w[0] = (high << 8) | (low & static_cast<std::int16_t>(0x00FF));
       w[1] = (high & upper) | reinterpret_cast<halves>(reinterpret_cast<words>(low) >> 8);
 #else
-      vec wide[4];
-      fp32_exact<F>::load(code, wide);  // numbers that bf16 holds: their upper halves are all there is
-      for (int i = 0; i < 2; ++i)
-        w[i] =
-            __builtin_shufflevector(reinterpret_cast<halves>(wide[2 * i]), reinterpret_cast<halves>(wide[2 * i + 1]), 1, 3, 5, 7, 9, 11, 13,
-                                    15, 17, 19, 21, 23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63);
+      if (__builtin_expect(!has_exponent_0(code), 1)) return e4m3_to_bf16_but_exponent_0(code, w);
+      alignas(64) halves half[2];
+      e4m3_to_fp16(code, half);
+      for (int i = 0; i < 2; ++i) {  // numbers that bf16 holds: the upper halves of fp32 are all there is
+        vec const lower = widen(reinterpret_cast<std::uint16_t const*>(half + i)),
+                  upper = widen(reinterpret_cast<std::uint16_t const*>(half + i) + lanes);
+        w[i] = __builtin_shufflevector(reinterpret_cast<halves>(lower), reinterpret_cast<halves>(upper), 1, 3, 5, 7, 9, 11, 13, 15, 17, 19,
+                                       21, 23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63);
+      }
 #endif
     }
   }

@@ -62,22 +62,11 @@ struct fp32_exact {
     }
   }
 
-#if defined(__AVX512F__) && defined(__AVX512BW__)
-  /// load() without a detour through L1: two operations more, but a shorter wait, which is what one row waits for.
-  MOESAIC_INLINE static void load_for_one_row(weight_code_t<F> const* code, vec* w) requires pairs {
-    halves half[2];
-    e4m3_to_fp16(code, half);
-    for (int i = 0; i < 2; ++i) {
-      halves upper;
-      __asm__("vextracti64x4 {$1, %1, %t0|%t0, %1, 1}" : "=v"(upper) : "v"(half[i]));
-      __asm__("vcvtph2ps {%t1, %0|%0, %t1}" : "=v"(w[2 * i]) : "v"(half[i]));
-      __asm__("vcvtph2ps {%t1, %0|%0, %t1}" : "=v"(w[2 * i + 1]) : "v"(upper));
-    }
-  }
-#endif
-
   /// out[0 … 16) = the even sums + the odd sums.
   MOESAIC_INLINE static void finish(vec const* total, float* out) {
+#if defined(__AVX512BW__)
+    if constexpr (pairs) return store(add_pairs_of_widened(total), out);
+#endif
     if constexpr (pairs)
       add_pairs(total, out);
     else
@@ -86,7 +75,18 @@ struct fp32_exact {
 
  private:
   MOESAIC_INLINE static void load_e4m3(std::uint8_t const* code, vec* w) {
-#if MOESAIC_HAS_HALVES
+#if defined(__AVX512BW__)
+    if (__builtin_expect(has_exponent_0(code), 0)) {
+      alignas(64) halves half[2];
+      e4m3_to_fp16(code, half);
+      for (int i = 0; i < 2; ++i) half[i] = in_widened_order(half[i]);
+      for (int i = 0; i < weights; ++i) w[i] = widen(reinterpret_cast<std::uint16_t const*>(half) + i * lanes);
+      return;
+    }
+    halves word[2];
+    e4m3_to_bf16_but_exponent_0(code, word);
+    for (int i = 0; i < 2; ++i) widen_bf16(word[i], w + 2 * i);
+#elif MOESAIC_HAS_HALVES
     // Widening takes its fp16 from the lower half of a register or from memory: through L1 no half has to be moved down.
     constexpr int registers = group_elements / (lanes * 4);
     alignas(64) halves half[2 * registers];
