@@ -54,7 +54,7 @@ template <class L, class B>
 using expert_rows_t = typename expert_rows<L, B>::type;
 
 /// Whether B has the step up in one piece, up<activations>(rows, gate, up, expert_offsets, activation rule, hidden rows): for rows of its
-/// own, and where it says so.
+/// own, and where it says so; then hidden rows are fp32, which forward quantises.
 template <class B, class L>
 inline constexpr bool fuses_up = has_own_rows<B, L>;
 template <class B, class L>
@@ -97,8 +97,8 @@ quantized_rows<scale_t<F>> take_quantized(arena& a, std::int64_t rows, std::int6
   return {codes, a.take<scale_t<F>>(ceil_div(cols, scale_block) * align_up(rows, 4)), rows, cols};
 }
 
-/// gate, up and hidden rows of one expert width. Unquantised hidden rows lie where the up rows do. The step up in one piece needs the hidden
-/// rows alone, an activation without gate no gate rows.
+/// gate, up and hidden rows of one expert width. Hidden rows in fp32 lie where the up rows do, and are quantised from there where a backend
+/// has no rows of its own. The step up in one piece needs no gate rows, nor does an activation without gate.
 template <class L, class B>
 struct hidden_buffers {
   matrix_view<float> gate, up;
@@ -110,7 +110,7 @@ struct hidden_buffers {
       b.hidden = expert_rows_t<L, B>::take(a, rows, inter);
     } else {
       if constexpr (is_gated(L::config.act) && !fuses_up<B, L>) b.gate = {a.take<float>(rows * inter), rows, inter};
-      if constexpr (!is_quantized(L::policy.activations) || !fuses_up<B, L>) b.up = {a.take<float>(rows * inter), rows, inter};
+      b.up = {a.take<float>(rows * inter), rows, inter};
       if constexpr (is_quantized(L::policy.activations))
         b.hidden = take_quantized<L::policy.activations>(a, rows, inter);
       else

@@ -16,10 +16,9 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
 
-/// Whether the step up of L is one portable kernel: its weights are for mma.sync, and its hidden rows have no scales, for which a tile would
-/// need 128 columns.
+/// Whether the step up of L is one portable kernel.
 template <class L>
-inline constexpr bool fuses_portable_up = is_one_bf16_term<L::policy.weights> && !is_quantized(L::policy.activations);
+inline constexpr bool fuses_portable_up = is_one_bf16_term<L::policy.weights>;
 
 enum class portable_kernel { skinny_16x8, skinny_16x32, skinny_32x64, panel_64x128 };
 
