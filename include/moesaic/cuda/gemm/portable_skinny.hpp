@@ -110,9 +110,9 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) skinny_gemm(Arg
       for (int p = 0; p < pieces; ++p)
 #pragma unroll
         for (int w = 0; w < Tile::warps; ++w)
-          scale[p][w] = adds && first + w < blocks
-                            ? product(row_scale(g.a.rows, source[row], first + w), weight_scale(g.piece(p), at.expert, at.column, first + w))
-                            : 0.0F;
+          scale[p][w] = adds && first + w < blocks ? product(row_scale(g.a.rows, source[row], first + w),
+                                                             weight_scale(g.piece(p), at.expert, at.column, first + w))
+                                                   : 0.0F;
       __syncthreads();
       if (adds) {
 #pragma unroll
