@@ -97,8 +97,8 @@ int main(int argc, char** argv) {
   std::printf("%s: hidden %d, inter %d, %d of %d experts, shared %d\n", name.c_str(), c.hidden, c.inter, c.top_k, c.choices(),
               c.shared_inter);
   for (std::int64_t const t : tokens) {
-    moesaic::layer_cost const cost =
-        moesaic::describe(c, policy, {.tokens = t, .x_bytes = 2, .y_bytes = 2, .residual = true, .own_element_bytes = fused ? 4 : 0});
+    moesaic::layer_cost const cost = moesaic::describe(
+        c, policy, {.tokens = t, .x_bytes = 2, .y_bytes = 2, .residual = true, .own_element_bytes = fused ? 4 : 0, .fuses_up = fused});
     double const whole = roofline_seconds(cost, machine);
     std::printf("\nT = %lld, about %.1f experts with rows\n", static_cast<long long>(t), moesaic::expected_active_experts(c, t));
     std::printf("%-12s %8s %13s %11s %11s %11s %8s\n", "stage", "launches", "weights MB", "rows MB", "GFLOP", "µs", "share");

@@ -81,6 +81,7 @@ inline void finish() { static_cast<void>(waited({}, "finish")); }
 #include "quantize.hpp"
 #elif CONFORMANCE_PART == 3
 #include <cuda/kernels_agree.hpp>
+#include <cuda/up_agrees.hpp>
 #if CONFORMANCE_HOPPER
 #include <cuda/router_agrees.hpp>
 #include <cuda/tensor_map_laws.hpp>

@@ -20,7 +20,8 @@ constexpr char const* type = sizeof(T) == 4            ? "f32"
                              : std::is_same_v<T, bf16> ? "bf16"
                                                        : "fp16";
 
-/// `shift`: elements by which x starts off its alignment. `n` items of all there are.
+/// `shift`: elements by which x starts off its alignment. All items but the last `left_out`; where some are, a number in memory leaves out a
+/// row as well.
 template <class T, class Scale>
 void quantize(std::int64_t rows, std::int64_t cols, std::int64_t gap, int shift, bool hostile, std::int64_t left_out) {
   std::int64_t const stride = cols + gap, blocks = ceil_div(cols, scale_block);
@@ -38,8 +39,12 @@ void quantize(std::int64_t rows, std::int64_t cols, std::int64_t gap, int shift,
         x[static_cast<std::size_t>(shift + i / blocks * stride + c)] = from_float<T>(unit * (2.0F * r.uniform() - 1.0F));
     }
   x.upload();
+  array<std::int32_t> row_count(1);
+  row_count[0] = static_cast<std::int32_t>(rows - 1);
+  row_count.upload();
   auto const make = [&](auto const& at) {
-    return quantize_rows<T, Scale>{{at(x) + shift, rows, cols, stride}, {at(codes), at(scales), rows, cols}};
+    return quantize_rows<T, Scale>{
+        {at(x) + shift, rows, cols, stride}, {at(codes), at(scales), rows, cols}, left_out > 0 ? at(row_count) : nullptr};
   };
   check(text("quantize ", type<T>, " scale of ", sizeof(Scale), " bytes, ", rows, " x ", cols, " gap ", gap, " shift ", shift,
              hostile ? " hostile" : "", " without ", left_out),

@@ -53,9 +53,9 @@ GATES = [
                                       ("4_promotion", (r"UTMALDG", r"USETMAXREG"), 240), ("5_fused", (r"UTMALDG", r"USETMAXREG"), 240))),
     Gate("tests/gpu_gates/units/portable_gemm.cu", kernels={
         "fma_gemm": Kernel(has=(r"FFMA", r"LDS.*128")),
-        "skinny_tileILi1ELi1EE": Kernel(has=(r"HMMA.16816.F32.BF16",)),
-        "skinny_tileILi1ELi4EE": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=32),
-        "skinny_tileILi2ELi8EE": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=240),
+        "skinny_tileILi1ELi1ELi1EE": Kernel(has=(r"HMMA.16816.F32.BF16",)),
+        "skinny_tileILi1ELi4ELi1EE": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=32),
+        "skinny_tileILi2ELi8ELi1EE": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=240),
         "panel_gemm": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=520),
     }),
     # One layer: Hopper's kernels, and everybody's for the others.
@@ -67,11 +67,17 @@ GATES = [
         "weight_gemm_kernel": Kernel(has=("ACQBULK", "PREEXIT")),
         "probe": Kernel(lacks=("ACQBULK",)),
     }),
+    # Rows that are not quantised: the step up of three terms a row.
+    Gate("tests/gpu_gates/units/unquantised_layer.cu", seconds=20, kernels={
+        "": Kernel(spills=640, **WAITS),
+        "up_arguments": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=520),
+    }),
     # E4M3 rows times E4M3 weights are QMMA where the tensor cores have it, and bf16 elsewhere (operands.hpp).
     *(Gate("tests/gpu_gates/units/layer.cu", arch=arch, flags=("-DPORTABLE",), seconds=20, kernels={
         "": Kernel(spills=1300, **waits),
-        "panel_gemmINS0_14quantized_rows": Kernel(has=(mma,), lacks=(other,), spills=520),
-        "EENS0_14quantized_rowsIfEELNS0_13weight_formatE2": Kernel(has=(mma,), lacks=(other,)),
+        "panel_tileINS0_14quantized_rows": Kernel(has=(mma,), lacks=(other,), spills=520),
+        "gemm_argumentsINS0_14quantized_rowsIfEELNS0_13weight_formatE2": Kernel(has=(mma,), lacks=(other,)),
+        "up_arguments": Kernel(has=(mma,), lacks=(other,), spills=520),
     }) for arch, mma, other, waits in (("80", "HMMA", "QMMA", CANNOT_WAIT), ("89", "QMMA", "HMMA", CANNOT_WAIT),
                                       ("100a", "HMMA", "QMMA", WAITS), ("120a", "QMMA", "HMMA", WAITS))),
 ]

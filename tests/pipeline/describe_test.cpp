@@ -43,6 +43,8 @@ struct counting : unpacked_weights {
 /// With the step up in one piece.
 struct counting_fused : counting {
   using counting::counting;
+  template <class L>
+  static constexpr bool fuses_up = true;
   template <activation_format, class Rows, weight_format F, class Rule, class Hidden>
   status up(gemm_input<Rows> const& x, weight_matrices<F> const& gate, weight_matrices<F> const& up_weights, std::int32_t const* offsets,
             Rule const&, Hidden const& out) const {
@@ -123,6 +125,7 @@ void expect_described_everywhere() {
     expect_described<L, float, counting>(tokens);
     expect_described<L, bf16, counting>(tokens);
     expect_described<L, float, counting_fused>(tokens);
+    expect_described<L, bf16, counting_fused>(tokens);
   }
 }
 
@@ -143,6 +146,32 @@ TEST(describe, counts_the_launches_operations_and_weights_of_forward) {
   expect_described_everywhere<layer<small<models::qwen1_5_moe_a2_7b>, policies::bf16_weights>>();
   expect_described_everywhere<layer<small<models::longcat_flash>>>();
   expect_described_everywhere<layer<small<models::gpt_oss_120b>, policies::bf16_weights>>();
+}
+
+template <class L>
+void expect_no_gate_and_up_rows(double bytes_of_x) {
+  constexpr moe_config c = L::config;
+  constexpr std::int64_t tokens = 64, rows = tokens * c.top_k;
+  constexpr layer_cost in_parts = describe<L, counting>({.tokens = tokens, .active_experts = c.experts, .rows = rows});
+  constexpr layer_cost in_one = describe<L, counting_fused>({.tokens = tokens, .active_experts = c.experts, .rows = rows});
+  // Of gate and up rows none, or one in whose place hidden rows are that are to be quantised.
+  int const saved = is_quantized(L::policy.activations) ? 1 : 2;
+  double const through_memory = 2.0 * saved * 4 * (rows * c.inter + tokens * c.shared_inter), x_again = tokens * bytes_of_x;
+  EXPECT_EQ(in_parts.total().row_bytes - in_one.total().row_bytes, through_memory + x_again + (c.shared_inter > 0 ? x_again : 0.0));
+  EXPECT_EQ(in_parts.total().launches - in_one.total().launches, saved * (c.shared_inter > 0 ? 2 : 1));
+  EXPECT_EQ(in_parts.total().weight_bytes, in_one.total().weight_bytes);
+  EXPECT_EQ(in_parts.total().operations, in_one.total().operations);
+
+  // In the workspace that one is always there.
+  counts unused;
+  EXPECT_EQ(workspace_bytes<L>(counting(&unused), tokens) - workspace_bytes<L>(counting_fused(&unused), tokens),
+            static_cast<std::size_t>(4 * (rows * c.inter + tokens * c.shared_inter)));
+}
+
+TEST(describe, a_step_up_in_one_piece_keeps_no_gate_and_up_rows) {
+  expect_no_gate_and_up_rows<layer<models::deepseek_v3>>(7168 * 4);
+  expect_no_gate_and_up_rows<layer<models::mixtral_8x7b>>(4096 * 4);
+  expect_no_gate_and_up_rows<layer<models::deepseek_v3, policies::fp8_w8a8>>(7168 + 56 * 4);
 }
 
 TEST(describe, is_a_constant_and_knows_deepseek_v3) {

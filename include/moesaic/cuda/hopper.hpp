@@ -66,6 +66,8 @@ struct hopper {
   using partial = bf16;
   template <class L>
   static constexpr bool folds_shared = detail::runs_on_wgmma<L>&& shared_is_like_routed<L>;
+  template <class L>
+  static constexpr bool fuses_up = fuses_portable_up<L>;
   template <weight_format F>
   using prepared_matrices = mapped_matrices<F>;
 
@@ -104,6 +106,13 @@ struct hopper {
     return sm90::multiply(stream, x.rows, {{&gate.operand, &up.operand}, {operand_of(shared_gate), operand_of(shared_up)}, shared_rows},
                           {expert_offsets, gate.experts, gate.n, gate.k, true},
                           sm90::activate_quantize<float, A, Terms, Arch::fast_activation>{out, rule});
+  }
+
+  /// The step up of rows that are not quantised, by the portable kernels.
+  template <activation_format Format, class Rows, weight_format F, activation_fn A, class Terms>
+  status up(gemm_input<Rows> const& x, mapped_matrices<F> const& gate, mapped_matrices<F> const& up, std::int32_t const* expert_offsets,
+            activation_rule<A, Terms> const& rule, matrix_view<float> out) const {
+    return launch_portable_gemm(stream, multiprocessors, up_arguments<Format, Rows, F, A, Terms>{x, gate, up, expert_offsets, out, rule});
   }
 
   /// The step down, one rounding to bf16; the shared expert as in the step up.

@@ -68,6 +68,16 @@ struct on<tune::sm80> {
                       matrix_view<float> out) const {
     return launch_portable_gemm(stream, multiprocessors, gemm_arguments<Rows, F>{a, w, expert_offsets, out});
   }
+
+  template <class L>
+  static constexpr bool fuses_up = fuses_portable_up<L>;
+
+  /// The step up in one launch: gate and up columns of a row meet in one tile, whose epilogue activates and rounds. The bits of its stages.
+  template <activation_format Format, class Rows, weight_format F, activation_fn A, class Terms>
+  status up(gemm_input<Rows> const& x, weight_matrices<F> const& gate, weight_matrices<F> const& up, std::int32_t const* expert_offsets,
+            activation_rule<A, Terms> const& rule, matrix_view<float> out) const {
+    return launch_portable_gemm(stream, multiprocessors, up_arguments<Format, Rows, F, A, Terms>{x, gate, up, expert_offsets, out, rule});
+  }
 };
 
 template <class Arch>

@@ -248,7 +248,7 @@ struct launcher<quantize_rows<T, Scale>> {
   static status launch(cudaStream_t stream, std::int64_t n, quantize_rows<T, Scale> const& f) {
     if (n <= 0) return {};
     if (!rows_are_16_byte_aligned(f.x) || !detail::takes_whole_words(f.out, f.x.cols)) return start_any(stream, n, f);
-    return detail::start_quantize(stream, n, detail::stored_values<T>{f.x}, f.out, f.x.cols, nullptr);
+    return detail::start_quantize(stream, n, detail::stored_values<T>{f.x}, f.out, f.x.cols, f.row_count);
   }
 };
 

@@ -64,7 +64,8 @@ struct layer_work {
   double rows = -1.0;            ///< slots of an expert, not of a zero expert: T · K · E/(E+Z)
   int x_bytes = 4, y_bytes = 4;  ///< of an element
   bool residual = false;
-  int own_element_bytes = 0;      ///< not 0: the backend gathers rows of its own and has the step up in one launch
+  int own_element_bytes = 0;      ///< not 0: the backend gathers rows of its own
+  bool fuses_up = false;          ///< gate and up rows go through no memory; hidden rows do where they are to be quantised
   int partial_bytes = 4;          ///< of an element that a down GEMM writes
   bool router_reads_x = false;    ///< as it is given, not a copy in f32
   bool folds_shared = false;      ///< the shared expert is a group of the routed GEMMs
@@ -97,15 +98,15 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
   double const rows = w.rows >= 0.0 ? w.rows : S * c.experts / R;
   double const active = w.active_experts >= 0.0 ? w.active_experts : expected_active_experts(c, w.tokens);
   int const projections = is_gated(c.act) ? 2 : 1;
-  bool const own = w.own_element_bytes != 0;
+  bool const own = w.own_element_bytes != 0, quantizes = is_quantized(p.activations) && !own;
   auto const row = [&](std::int64_t k) { return own ? static_cast<double>(k) * w.own_element_bytes : row_bytes(p.activations, k); };
   layer_cost out;
   auto add = [&out](stage_cost const& s) { out.stage[out.stages++] = s; };
   auto add_up = [&](char const* name, double experts, double sources, double targets, int width) {
-    double const inter = width,
-                 through_memory = own ? 0.0 : 2 * projections * targets * inter * 4;  // gate and up rows, written and read
-    add({name, own ? 1 : projections + 1, experts * projections * matrix_bytes(p.weights, width, c.hidden),
-         (own ? 1 : projections) * sources * row(c.hidden) + through_memory + targets * row(width),
+    int const through_memory = w.fuses_up ? (quantizes ? 1 : 0) : projections;  // fp32 rows, written and read
+    double const inter = width;
+    add({name, w.fuses_up ? 1 + through_memory : projections + 1, experts * projections * matrix_bytes(p.weights, width, c.hidden),
+         (w.fuses_up ? 1 : projections) * sources * row(c.hidden) + 2 * through_memory * targets * inter * 4 + targets * row(width),
          2 * projections * targets * hidden * inter});
   };
   auto add_down = [&](char const* name, double experts, double targets, int width) {
@@ -148,6 +149,7 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
 template <class L, backend B>
 constexpr layer_cost describe(layer_work w) {
   if constexpr (detail::has_own_rows<B, L>) w.own_element_bytes = static_cast<int>(sizeof(typename detail::expert_rows_t<L, B>::element));
+  w.fuses_up = detail::fuses_up<B, L>;
   w.partial_bytes = static_cast<int>(sizeof(detail::partial_t<L, B>));
   w.folds_shared = detail::folds_shared<B, L>;
   w.combines_in_down = detail::combines_in_down<B, L>(w.tokens);

@@ -70,14 +70,20 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
   }
 }
 
-/// Two GEMMs and the activation: rows of x → hidden rows. `offsets` null: one expert, all rows. A backend with rows of its own has the step
-/// in one piece.
+/// Two GEMMs and the activation, in one piece where the backend has it: rows of x → hidden rows. `offsets` null: one expert, all rows.
 template <class L, backend B, class Prepared, activation_fn A, class Terms>
 status up(B const& ctx, typename forward_plan<L, B>::input const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets,
           std::int32_t const* row_count, activation_rule<A, Terms> const& rule, typename forward_plan<L, B>::buffers const& b) {
   constexpr activation_format format = L::policy.activations;
   if constexpr (has_own_rows<B, L>) {
     return ctx.template up<format>(x, gate, up, offsets, rule, b.hidden);
+  } else if constexpr (fuses_up<B, L>) {
+    constexpr activation_format rounded = is_quantized(format) ? activation_format::f32 : format;
+    status const s = ctx.template up<rounded>(x, gate, up, offsets, rule, b.up);
+    if constexpr (is_quantized(format))
+      if (s)
+        return ctx.launch(b.up.rows * ceil_div(b.up.cols, scale_block), quantize_rows<float, scale_t<format>>{b.up, b.hidden, row_count});
+    return s;
   } else {
     if constexpr (is_gated(A))
       if (status const s = ctx.grouped_gemm(x, gate, offsets, b.gate); !s) return s;

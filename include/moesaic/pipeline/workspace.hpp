@@ -37,7 +37,7 @@ requires(is_quantized(F)) struct gemm_rows<F> {
 };
 
 /// Whether B has expert GEMMs for rows of its own: a type B::rows<L> that takes memory out of an arena, a member gather<activations>(x,
-/// map, rows) that fills it, and the step up in one piece, up<activations>(rows, gate, up, expert_offsets, activation rule, hidden rows).
+/// map, rows) that fills it, and the step up in one piece.
 template <class B, class L>
 concept has_own_rows = requires {
   typename B::template rows<L>;
@@ -52,6 +52,14 @@ requires(has_own_rows<B, L>) struct expert_rows<L, B> {
 };
 template <class L, class B>
 using expert_rows_t = typename expert_rows<L, B>::type;
+
+/// Whether B has the step up in one piece, up<activations>(rows, gate, up, expert_offsets, activation rule, hidden rows): for rows of its
+/// own, and where it says so; then hidden rows are fp32, which forward quantises.
+template <class B, class L>
+inline constexpr bool fuses_up = has_own_rows<B, L>;
+template <class B, class L>
+requires requires { B::template fuses_up<L>; }
+inline constexpr bool fuses_up<B, L> = has_own_rows<B, L> || B::template fuses_up<L>;
 
 /// Whether B multiplies L's shared expert along with the routed ones: gather, up and grouped_gemm then take its weights and the number of
 /// its rows, which come first, as well.
@@ -89,8 +97,8 @@ quantized_rows<scale_t<F>> take_quantized(arena& a, std::int64_t rows, std::int6
   return {codes, a.take<scale_t<F>>(ceil_div(cols, scale_block) * align_up(rows, 4)), rows, cols};
 }
 
-/// gate, up and hidden rows of one expert width. Unquantised hidden rows overwrite the up rows. A backend with rows of its own needs the
-/// hidden rows alone, an activation without gate no gate rows.
+/// gate, up and hidden rows of one expert width. Hidden rows in fp32 lie where the up rows do, and are quantised from there where a backend
+/// has no rows of its own. The step up in one piece needs no gate rows, nor does an activation without gate.
 template <class L, class B>
 struct hidden_buffers {
   matrix_view<float> gate, up;
@@ -101,7 +109,7 @@ struct hidden_buffers {
     if constexpr (has_own_rows<B, L>) {
       b.hidden = expert_rows_t<L, B>::take(a, rows, inter);
     } else {
-      if constexpr (is_gated(L::config.act)) b.gate = {a.take<float>(rows * inter), rows, inter};
+      if constexpr (is_gated(L::config.act) && !fuses_up<B, L>) b.gate = {a.take<float>(rows * inter), rows, inter};
       b.up = {a.take<float>(rows * inter), rows, inter};
       if constexpr (is_quantized(L::policy.activations))
         b.hidden = take_quantized<L::policy.activations>(a, rows, inter);

@@ -48,11 +48,13 @@ struct quantize_rows {
 
   matrix_view<T const> x;
   quantized_rows<Scale> out;
+  std::int32_t const* row_count = nullptr;
 
   template <group G>
   MOESAIC_HD void operator()(G const& g, std::int64_t i, scratch& s) const {
     std::int64_t const blocks = ceil_div(x.cols, scale_block);
     std::int64_t const row = i / blocks, b = i % blocks;
+    if (row_count != nullptr && row >= *row_count) return;
     int const width = static_cast<int>(b + 1 < blocks ? scale_block : x.cols - b * scale_block);
     T const* const from = x.row(row) + b * scale_block;
     float* const value = s.value;

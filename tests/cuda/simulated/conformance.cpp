@@ -38,6 +38,16 @@ struct context_type {
                                moesaic::matrix_view<float> out) const {
     return moesaic::cuda::launch_portable_gemm(nullptr, multiprocessors, moesaic::cuda::gemm_arguments<Rows, F>{a, w, expert_offsets, out});
   }
+
+  template <class L>
+  static constexpr bool fuses_up = moesaic::cuda::fuses_portable_up<L>;
+  template <moesaic::activation_format Format, class Rows, moesaic::weight_format F, moesaic::activation_fn A, class Terms>
+  moesaic::status up(moesaic::gemm_input<Rows> const& x, moesaic::weight_matrices<F> const& gate, moesaic::weight_matrices<F> const& up,
+                     std::int32_t const* expert_offsets, moesaic::activation_rule<A, Terms> const& rule,
+                     moesaic::matrix_view<float> out) const {
+    return moesaic::cuda::launch_portable_gemm(
+        nullptr, multiprocessors, moesaic::cuda::up_arguments<Format, Rows, F, A, Terms>{x, gate, up, expert_offsets, out, rule});
+  }
 };
 // Multiprocessors: each block walks many tiles, or one.
 #if SIMULATED_PART == 1
@@ -55,6 +65,7 @@ inline void finish() { simulated::synchronize(); }
 #include <cuda/kernels_agree.hpp>
 #include <cuda/simulated/e4m3_sums.hpp>
 #include <cuda/simulated/overlap.hpp>
+#include <cuda/up_agrees.hpp>
 #elif SIMULATED_PART == 2
 #include <conformance/forward.hpp>
 #include <conformance/layer_stages.hpp>

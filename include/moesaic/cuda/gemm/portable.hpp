@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include <moesaic/config/layer.hpp>
 #include <moesaic/core/status.hpp>
 #include <moesaic/cuda/gemm/arguments.hpp>
 #include <moesaic/cuda/gemm/portable_fma.hpp>
@@ -14,6 +15,10 @@
 #include <moesaic/cuda/gemm/tiles.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
+
+/// Whether the step up of L is one portable kernel.
+template <class L>
+inline constexpr bool fuses_portable_up = is_one_bf16_term<L::policy.weights>;
 
 enum class portable_kernel { skinny_16x8, skinny_16x32, skinny_32x64, panel_64x128 };
 
@@ -31,21 +36,25 @@ constexpr portable_kernel choose_kernel(std::int64_t rows, int experts, std::int
 
 #pragma GCC visibility push(hidden)  // see cuda/launch.hpp
 
-/// The grouped GEMM for every GPU from compute capability 8.0 on: rows f32_rows or quantised, weights f32, bf16 or E4M3, any shape.
+/// The grouped GEMM for every GPU from compute capability 8.0 on: rows f32_rows or quantised, weights f32, bf16 or E4M3, any shape. As they
+/// are (gemm_arguments), or two and the activation as the step up in one launch (up_arguments, of bf16 and E4M3 weights): the bits of the
+/// stages, since gate's sums and up's are those of the GEMM by itself.
 ///
 /// fp32 weights are multiplied by fp32 fma, in semantics/gemm.hpp's order. All others by mma.sync, products exact (fp32 rows are three bf16
 /// terms, E4M3 and bf16 one), sums of 16 columns cut by the hardware, those added in fp32, sums of 128 columns scaled and added by fma.
 /// Where the tensor cores multiply E4M3 (8.9, 12.x) quantised rows and E4M3 weights stay codes: sums of 32 columns, of which the hardware
 /// keeps some 14 bits. The same bits for a row in any batch and in every run, on one architecture.
-template <class Rows, weight_format F>
-status launch_portable_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
-  if constexpr (!is_one_bf16_term<F>) {
+template <class Arguments>
+status launch_portable_gemm(cudaStream_t stream, int multiprocessors, Arguments const& g) {
+  constexpr int pieces = Arguments::pieces;
+  if constexpr (!is_one_bf16_term<Arguments::format>) {
     return launch_fma_gemm(stream, multiprocessors, g);
   } else {
-    switch (choose_kernel(g.out.rows, g.w.experts, g.w.n, multiprocessors)) {
-      case portable_kernel::skinny_16x8: return launch_skinny_gemm<skinny_tile<1, 1>>(stream, multiprocessors, g);
-      case portable_kernel::skinny_16x32: return launch_skinny_gemm<skinny_tile<1, 4>>(stream, multiprocessors, g);
-      case portable_kernel::skinny_32x64: return launch_skinny_gemm<skinny_tile<2, 8>>(stream, multiprocessors, g);
+    switch (choose_kernel(g.out.rows, g.w.experts, pieces * g.w.n, multiprocessors)) {
+      case portable_kernel::skinny_16x8:  // of two matrices the narrowest tile has the 32 weight rows of the next
+        return launch_skinny_gemm<skinny_tile<1, pieces, pieces>>(stream, multiprocessors, g);
+      case portable_kernel::skinny_16x32: return launch_skinny_gemm<skinny_tile<1, 4 / pieces, pieces>>(stream, multiprocessors, g);
+      case portable_kernel::skinny_32x64: return launch_skinny_gemm<skinny_tile<2, 8 / pieces, pieces>>(stream, multiprocessors, g);
       default: return launch_panel_gemm(stream, multiprocessors, g);
     }
   }

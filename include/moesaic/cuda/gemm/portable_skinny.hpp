@@ -14,37 +14,38 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
 
-/// High · 16 rows by Wide · 8 weight rows.
-template <int High, int Wide>
+/// High · 16 rows by Wide · 8 weight rows of each of `Pieces` matrices.
+template <int High, int Wide, int Pieces = 1>
 struct skinny_tile {
-  static constexpr int high = High, wide = Wide;
+  static constexpr int high = High, wide = Wide, pieces = Pieces;
   static constexpr int rows = 16 * High, columns = 8 * Wide, threads = 256, warps = threads / 32;
-  static constexpr int pitch = columns + 8;  // floats from row to row of the sums: rows of a fragment on different banks
+  static constexpr int pitch = pieces * columns + 8;  // floats from row to row of the sums: rows of a fragment on different banks
   static constexpr int sum_floats = rows * pitch;
   static constexpr int static_bytes = rows * 8, dynamic_bytes = warps * sum_floats * 4;
-  /// Outputs that a thread adds up, all in one row.
+  /// Columns that a thread adds up, all in one row.
   static constexpr int outputs = rows * columns < threads ? 1 : rows * columns / threads;
   static constexpr int threads_of_row = columns / outputs;
-  static constexpr int resident = rows * columns > 1024 ? 1 : 2;  // blocks on a multiprocessor
+  static constexpr int resident = rows * pieces * columns > 1024 ? 1 : 2;  // blocks on a multiprocessor
 };
 
 namespace detail {
 
 /// sums += the products of columns [first, first + 128) for the rows at `source` and the weight rows from `column` on.
-template <class Tile, class Rows, weight_format F>
-__device__ inline void skinny_block(float (&sums)[Tile::high][Tile::wide][4], gemm_arguments<Rows, F> const& g, std::int64_t const* source,
+template <class Tile, class Arguments>
+__device__ inline void skinny_block(float (&sums)[Tile::high][Tile::pieces * Tile::wide][4], Arguments const& g, std::int64_t const* source,
                                     int expert, std::int64_t column, int first, int lane) {
-  using mma = products<Rows, F>;
+  using mma = products<typename Arguments::row_type, Arguments::format>;
+  constexpr int wide = Tile::pieces * Tile::wide;
   constexpr int columns = mma::columns, width = 4 * columns, steps = scale_block / width;  // of a warp's vectors
-  constexpr int most = Tile::wide * sizeof(weight_code_t<F>) <= 8 ? 128 : 64;              // columns whose weights are asked for at once
+  constexpr int most = wide * sizeof(weight_code_t<Arguments::format>) <= 8 ? 128 : 64;    // columns whose weights are asked for at once
   constexpr int ahead = most / width;
   int const k = first + lane % 4 * columns;
 #pragma unroll
   for (int s0 = 0; s0 < steps; s0 += ahead) {
-    typename mma::weight_elements weight[ahead][Tile::wide];
+    typename mma::weight_elements weight[ahead][wide];
 #pragma unroll
-    for (int n = 0; n < Tile::wide; ++n) {
-      auto const from = read_weights(g.w, expert, column + 8 * n + lane / 4);
+    for (int n = 0; n < wide; ++n) {
+      auto const from = read_weights(g.piece(n / Tile::wide), expert, column + 8 * (n % Tile::wide) + lane / 4);
 #pragma unroll
       for (int s = 0; s < ahead; ++s) weight[s][n] = from.template at<columns>(k + (s0 + s) * width);
     }
@@ -58,10 +59,10 @@ __device__ inline void skinny_block(float (&sums)[Tile::high][Tile::wide][4], ge
         more |= mma::split(read_row(g.a.rows, source[16 * m + lane / 4 + 8]).template at<columns>(at), high);
         if (mma::terms > 1 && __any_sync(~0U, more)) {
 #pragma unroll
-          for (int n = 0; n < Tile::wide; ++n) multiply_vectors<mma, true>(sums[m][n], low, high, mma::weight(weight[s][n]));
+          for (int n = 0; n < wide; ++n) multiply_vectors<mma, true>(sums[m][n], low, high, mma::weight(weight[s][n]));
         } else {
 #pragma unroll
-          for (int n = 0; n < Tile::wide; ++n) multiply_vectors<mma, false>(sums[m][n], low, high, mma::weight(weight[s][n]));
+          for (int n = 0; n < wide; ++n) multiply_vectors<mma, false>(sums[m][n], low, high, mma::weight(weight[s][n]));
         }
       }
   }
@@ -69,8 +70,10 @@ __device__ inline void skinny_block(float (&sums)[Tile::high][Tile::wide][4], ge
 
 }  // namespace detail
 
-template <class Tile, class Rows, weight_format F>
-__global__ void __launch_bounds__(Tile::threads, Tile::resident) skinny_gemm(gemm_arguments<Rows, F> const g) {
+template <class Tile, class Arguments>
+__global__ void __launch_bounds__(Tile::threads, Tile::resident) skinny_gemm(Arguments const g) {
+  constexpr int pieces = Tile::pieces, wide = pieces * Tile::wide;
+  static_assert(pieces == Arguments::pieces);
   extern __shared__ __align__(16) unsigned char shared_memory[];
   ptx::follow_dependency();
   __shared__ std::int64_t source[Tile::rows];  // −1: no row
@@ -86,28 +89,30 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) skinny_gemm(gem
     if (thread < Tile::rows) source[thread] = at.row + thread < at.last ? g.a.source(at.row + thread) : -1;
     __syncthreads();
     bool const adds = row < Tile::rows && at.row + row < at.last;
-    float total[Tile::outputs] = {};
+    float total[pieces][Tile::outputs] = {};
     for (int first = 0; first < blocks; first += Tile::warps) {
       if (first + warp < blocks) {
-        float block[Tile::high][Tile::wide][4] = {};
+        float block[Tile::high][wide][4] = {};
         detail::skinny_block<Tile>(block, g, source, at.expert, at.column, (first + warp) * scale_block, lane);
         float* const mine = sums + warp * Tile::sum_floats;
 #pragma unroll
         for (int m = 0; m < Tile::high; ++m)
 #pragma unroll
-          for (int n = 0; n < Tile::wide; ++n)
+          for (int n = 0; n < wide; ++n)
 #pragma unroll
             for (int h = 0; h < 2; ++h) {
               float2* const to = reinterpret_cast<float2*>(mine + (16 * m + 8 * h + lane / 4) * Tile::pitch + 8 * n + lane % 4 * 2);
               *to = make_float2(block[m][n][2 * h], block[m][n][2 * h + 1]);
             }
       }
-      float scale[Tile::warps];
+      float scale[pieces][Tile::warps];
 #pragma unroll
-      for (int w = 0; w < Tile::warps; ++w)
-        scale[w] = adds && first + w < blocks
-                       ? product(row_scale(g.a.rows, source[row], first + w), weight_scale(g.w, at.expert, at.column, first + w))
-                       : 0.0F;
+      for (int p = 0; p < pieces; ++p)
+#pragma unroll
+        for (int w = 0; w < Tile::warps; ++w)
+          scale[p][w] = adds && first + w < blocks ? product(row_scale(g.a.rows, source[row], first + w),
+                                                             weight_scale(g.piece(p), at.expert, at.column, first + w))
+                                                   : 0.0F;
       __syncthreads();
       if (adds) {
 #pragma unroll
@@ -115,24 +120,22 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) skinny_gemm(gem
           if (first + w < blocks) {
             float const* const from = sums + w * Tile::sum_floats + row * Tile::pitch + column;
 #pragma unroll
-            for (int i = 0; i < Tile::outputs; ++i) total[i] = fma(from[i], scale[w], total[i]);
+            for (int p = 0; p < pieces; ++p)
+#pragma unroll
+              for (int i = 0; i < Tile::outputs; ++i) total[p][i] = fma(from[p * Tile::columns + i], scale[p][w], total[p][i]);
           }
       }
       __syncthreads();
     }
-    if (adds) {
-#pragma unroll
-      for (int i = 0; i < Tile::outputs; ++i)
-        if (at.column + column + i < g.w.n) g.out(at.row + row, at.column + column + i) = total[i];
-    }
+    if (adds) g.row(at.row + row)(at.column + column, total);
   }
 }
 
 #pragma GCC visibility push(hidden)  // see cuda/launch.hpp
 
-template <class Tile, class Rows, weight_format F>
-status launch_skinny_gemm(cudaStream_t stream, int multiprocessors, gemm_arguments<Rows, F> const& g) {
-  return start_gemm<Tile>(stream, multiprocessors, Tile::resident, skinny_gemm<Tile, Rows, F>, g);
+template <class Tile, class Arguments>
+status launch_skinny_gemm(cudaStream_t stream, int multiprocessors, Arguments const& g) {
+  return start_gemm<Tile>(stream, multiprocessors, Tile::resident, skinny_gemm<Tile, Arguments>, g);
 }
 
 #pragma GCC visibility pop

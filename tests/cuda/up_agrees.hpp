@@ -1,0 +1,77 @@
+// The step up in one launch gives the bits of its stages, whichever kernel it is. After cuda/kernels_agree.hpp.
+#pragma once
+
+#include <cuda/kernels_agree.hpp>
+
+namespace conformance {
+
+// Gate and up weights, rows of every expert and of none, and what some families add.
+template <class Case>
+struct up_case : Case {
+  static constexpr moesaic::weight_format format = Case::format;
+  stored_weights<format> gate_weights{gemm_experts, Case::n, Case::k, this->random};
+  buffer<std::int32_t> ids{all_rows};
+  buffer<float> weights_of_slots{all_rows}, gate_bias{gemm_experts * Case::n}, up_bias{gemm_experts * Case::n};
+
+  up_case() {
+    for (std::int64_t r = 0; r < rows_of_experts; ++r) ids[this->slots[r]] = Case::expert_of(r);
+    for (std::int64_t s = 0; s < all_rows; ++s) weights_of_slots[s] = 0.5F + static_cast<float>(s % 7) / 8;
+    for (float& b : gate_bias) b = this->random.normal();
+    for (float& b : up_bias) b = this->random.normal();
+  }
+  moesaic::expert_terms terms() const {
+    return {this->slots.data(), ids.data(), weights_of_slots.data(), gate_bias.data(), up_bias.data()};
+  }
+};
+
+template <moesaic::activation_format Format, class Case, moesaic::activation_fn A, class Terms>
+void expect_bits_of_stages(Case& c, bool gathered, moesaic::activation_rule<A, Terms> const& rule) {
+  namespace cuda = moesaic::cuda;
+  stamp::context_type const ctx = stamp::context(stamp::settings[0]);
+  prepared<Case::format> const gate(ctx, c.gate_weights.by_stride()), up(ctx, c.stored(false));
+  auto const input = c.input(gathered);
+  using rows = std::remove_cvref_t<decltype(input.rows)>;
+
+  gemm_output const gates(all_rows, c.n), right(all_rows, c.n), ups(all_rows, c.n);
+  need(moesaic::grouped_gemm(ctx, input, gate.weights, c.offsets.data(), gates.view()));
+  need(moesaic::grouped_gemm(ctx, input, up.weights, c.offsets.data(), ups.view()));
+  need(moesaic::activation<Format>(ctx, gates.view(), ups.view(), right.view(), c.offsets.data() + gemm_experts, rule));
+  stamp::finish();
+  ASSERT_FALSE(right.values.is_untouched(0));
+
+  cuda::up_arguments<Format, rows, Case::format, A, Terms> arguments{input, gate.weights, up.weights, c.offsets.data(), {}, rule};
+  constexpr int pieces = arguments.pieces;
+  auto const expect = [&](auto const& launch) {
+    gemm_output const out(all_rows, c.n);
+    arguments.out = out.view();
+    need(launch());
+    stamp::finish();
+    EXPECT_TRUE(same_bits(right.values, out.values));
+  };
+  int const multiprocessors = gathered ? 2 : 500;
+  expect([&] { return cuda::launch_panel_gemm(nullptr, multiprocessors, arguments); });
+  expect([&] { return cuda::launch_skinny_gemm<cuda::skinny_tile<1, 4 / pieces, pieces>>(nullptr, multiprocessors, arguments); });
+  expect([&] { return cuda::launch_skinny_gemm<cuda::skinny_tile<2, 8 / pieces, pieces>>(nullptr, multiprocessors, arguments); });
+}
+
+template <class Case>
+void expect_up_in_one_launch() {
+  using moesaic::activation_fn, moesaic::activation_format, moesaic::activation_rule, moesaic::expert_terms, moesaic::no_terms;
+  SCOPED_TRACE(Case::name());
+  up_case<Case> c;
+  for (bool const gathered : {false, true}) {
+    expect_bits_of_stages<activation_format::f32>(c, gathered, activation_rule<activation_fn::swiglu, no_terms>{});
+    expect_bits_of_stages<activation_format::bf16>(c, gathered, activation_rule<activation_fn::swiglu_oai, expert_terms>{7.0F, c.terms()});
+    expect_bits_of_stages<activation_format::fp16>(c, gathered, activation_rule<activation_fn::relu2, no_terms>{});
+  }
+}
+
+// Widths that end in the middle of a tile and in the middle of what is loaded at once, and one of whole tiles.
+TEST(up_kernels, give_the_bits_of_their_stages) {
+  using enum moesaic::weight_format;
+  expect_up_in_one_launch<gemm_case<e4m3_128x128, rows_format::f32, 136, 200>>();
+  expect_up_in_one_launch<gemm_case<moesaic::weight_format::bf16, rows_format::f32, 96, 40>>();
+  expect_up_in_one_launch<gemm_case<e4m3_128x128, rows_format::e4m3, 128, 384>>();
+}
+
+}  // namespace conformance
