@@ -106,10 +106,10 @@ void multiply_panel(int rows, strip_job<Engine, Rows, Strips> const& job, std::i
       look.into = &decoded[1 - current];
       look.groups = next_groups;
       block_of<Engine> const a = job.gather(rows, s, b, buffer, scale);
-      // Each tile asks for a part of the block after the next, at the pace of the sums: asking for all of it at once would wait for memory.
+      // Each tile asks for a part of a block further on, at the pace of the sums: asking for all of it at once would wait for memory.
       for (int i = 0; i < tiles; ++i, look.groups = 0) {
         int const row = rows * i / tiles;
-        codes.ask(s, b + 2, i, tiles, look.ahead);
+        codes.ask(s, b + Policy.panel_ahead, i, tiles, look.ahead);
         look.rows = reinterpret_cast<char const*>(is_blocked<Rows> ? job.next_rows(b + 1 < blocks ? b + 1 : 0) + row : a + row);
         with_rows<Policy.panel_tile>(rows * (i + 1) / tiles - row, [&](auto r) {
           add_panel<Engine, decltype(r)::value>(decoded[current], a + row, scale, row, groups, look, total + row);

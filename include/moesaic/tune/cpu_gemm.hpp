@@ -23,6 +23,7 @@ struct cpu_gemm_policy {
   int panel_sums;   ///< vectors of sums that are kept in registers meanwhile
   int panel_rows;   ///< rows that share one decoded panel
   int prefetch_groups;  ///< how far ahead the skinny kernel asks for weights; a multiple of 16
+  int panel_ahead = 2;  ///< how many blocks ahead the panel kernel does: 2, the one behind the next, or more
   int promote = 64;     ///< fp16_chunked: products that are added in fp16; 16, 32 or 64
 };
 
