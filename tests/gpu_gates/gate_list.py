@@ -22,7 +22,7 @@ class Gate:
     source: str                                  # in the repository
     arch: str = "90a"
     flags: tuple = ()                            # for nvcc
-    seconds: float = 0                           # of a processor, that nvcc may take for it; 0: as many as it likes
+    seconds: float = 0                           # of a processor, that nvcc may take for it on a quiet machine; 0: as many as it likes
     kernels: dict = field(default_factory=dict)  # piece of a mangled name -> Kernel
 
 
