@@ -2,6 +2,8 @@
 // Hand cpu::on or kokkos::on a type of your own in place of `native` to choose otherwise.
 #pragma once
 
+#include <cstdint>
+
 #include <moesaic/config/layer.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::tune {
