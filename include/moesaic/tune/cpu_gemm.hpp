@@ -25,8 +25,8 @@ struct cpu_gemm_policy {
   int panel_sums;   ///< vectors of sums that are kept in registers meanwhile
   int panel_rows;   ///< rows that share one decoded panel
   int prefetch_groups;  ///< how far ahead the skinny kernel asks for weights; a multiple of 16
-  int panel_ahead = 2;  ///< how many blocks ahead the panel kernel does: 2, the one behind the next, or more
   int promote = 64;     ///< fp16_chunked: products that are added in fp16; 16, 32 or 64
+  int panel_ahead = 2;  ///< how many blocks ahead the panel kernel does: 2, the one behind the next, or more
 };
 
 enum class cpu_registers { sse_or_neon_16x4, avx2_16x8, avx512_32x16 };
