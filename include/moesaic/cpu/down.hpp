@@ -19,19 +19,19 @@ void down_and_combine(P& threads, gemm_input<Rows> const& hidden, detail::expert
   std::int64_t const strips = ceil_div(partials.cols, strip);
   threads.parallel_for(ceil_div(strips, detail::grid_strips), [&](std::int64_t item) {
     std::int64_t const s0 = item * detail::grid_strips, s1 = s0 + detail::grid_strips < strips ? s0 + detail::grid_strips : strips;
-    auto const with_rows = [&](std::int64_t g) {
+    auto const first_with_rows = [&](std::int64_t g) {
       while (g < groups.count() && groups.first(g) == groups.last(g)) ++g;
       return g;
     };
     bool asked = false;
-    for (std::int64_t g = with_rows(0), next; g < groups.count(); g = next) {
-      next = with_rows(g + 1);
+    for (std::int64_t g = first_with_rows(0), next; g < groups.count(); g = next) {
+      next = first_with_rows(g + 1);
       std::int64_t const last = groups.last(g);
       strips_type const w = groups.strips(g);
       // The item that follows in memory begins where this one ends.
-      detail::strip_place<strips_type> const again{w, s0}, after = next < groups.count()
-                                                                       ? detail::strip_place<strips_type>{groups.strips(next), s0}
-                                                                       : detail::strip_place<strips_type>{groups.strips(with_rows(0)), s1};
+      detail::strip_place<strips_type> const again{w, s0},
+          after = next < groups.count() ? detail::strip_place<strips_type>{groups.strips(next), s0}
+                                        : detail::strip_place<strips_type>{groups.strips(first_with_rows(0)), s1};
       detail::for_each_panel<Policy>(groups.first(g), last, [&](std::int64_t row, int rows) {
         detail::multiply_columns<Policy>(rows, hidden, w, s0, s1, row, partials, row + rows < last ? &again : &after, asked);
         asked = true;

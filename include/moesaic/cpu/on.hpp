@@ -124,13 +124,15 @@ struct on {
     return {};
   }
 
-  /// Whether the step down of so many tokens has the combine in it.
+  /// Whether the step down of so many tokens has the combine in it (pipeline/forward.hpp).
   template <class L>
   static constexpr bool combines(std::int64_t tokens) {
     return tokens <= Tuning::combined_tokens;
   }
 
-  /// The step down and the combine in one pass; see pipeline/forward.hpp.
+  /// The step down and the combine in one pass. hidden and partials [shared_rows + slots rows], the shared expert's first (`shared` null:
+  /// none), then sorted by expert; y [T, H] as combine_row has it. Deterministic, batch-invariant: the bits of grouped_gemm and
+  /// combine_row. Unchecked: forward's arguments are.
   template <class Rows, class Weights, class Y>
   status down_and_combine(gemm_input<Rows> const& hidden, Weights const& w, std::int32_t const* expert_offsets, Weights const* shared,
                           std::int64_t shared_rows, matrix_view<float> partials, combine_row<Y, float> const& combine) const {
