@@ -68,7 +68,7 @@ GATES = [
         "probe": Kernel(lacks=("ACQBULK",)),
     }),
     # Rows that are not quantised: the step up of three terms a row.
-    Gate("tests/gpu_gates/units/unquantised_layer.cu", seconds=20, kernels={
+    Gate("tests/gpu_gates/units/layer.cu", flags=("-DPORTABLE", "-DUNQUANTISED"), seconds=20, kernels={
         "": Kernel(spills=640, **WAITS),
         "up_arguments": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=520),
     }),

@@ -40,7 +40,7 @@ def compile_unit(gate, nvcc, host, out):
 
 
 def cubin(gate, out):
-    return out / (gate.source.replace("/", "_") + f".{gate.arch}.cubin")
+    return out / (gate.source.replace("/", "_") + f".{gate.arch}{''.join(gate.flags)}.cubin")
 
 
 def read_ptxas(text):

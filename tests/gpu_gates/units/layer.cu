@@ -1,8 +1,14 @@
-// All kernels of one layer, as a program that includes the door and makes one layer of it gets them: Hopper's, or with -DPORTABLE everybody's.
+// All kernels of one layer, as a program that includes the door and makes one layer of it gets them: Hopper's, or with -DPORTABLE everybody's;
+// of quantised rows, or with -DUNQUANTISED of others.
 #include <moesaic/cuda.hpp>
 
 namespace {
-using layer = moesaic::layer<moesaic::models::deepseek_v3, moesaic::policies::fp8_w8a8>;
+#ifdef UNQUANTISED
+using policy = moesaic::policies::fp8_weights;
+#else
+using policy = moesaic::policies::fp8_w8a8;
+#endif
+using layer = moesaic::layer<moesaic::models::deepseek_v3, policy>;
 #ifdef PORTABLE
 using context = moesaic::cuda::on<moesaic::tune::sm80>;
 #else
