@@ -11,10 +11,9 @@
 
 namespace gpu {
 
-enum class layer_step { widen, router, select, map, gather, shared_gather, up, down, shared_up, shared_down, combine, other };
+enum class layer_step { widen, router, front, shared_gather, up, down, shared_up, shared_down, combine, other };
 inline constexpr int layer_steps = static_cast<int>(layer_step::other);
-constexpr char const* layer_step_names[] = {"widen", "router", "select",    "map",      "quantise", "sh. quant",
-                                            "up",    "down",   "shared up", "sh. down", "combine"};
+constexpr char const* layer_step_names[] = {"widen", "router", "front", "sh. quant", "up", "down", "shared up", "sh. down", "combine"};
 
 /// The events of some forward calls.
 class step_log {
@@ -53,10 +52,13 @@ struct stepwise : moesaic::cuda::on<moesaic::tune::sm90a> {
   status launch(std::int64_t n, F const& f) const {
     return after(base::launch(n, f), step_of(f));
   }
-  template <moesaic::activation_format F, class X, class... More>
-  status gather(moesaic::matrix_view<X const> x, moesaic::dispatch_map const& map, moesaic::cuda::sorted_rows const& to,
-                More... more) const {
-    return after(base::gather<F>(x, map, to, more...), map.slot_to_row != nullptr ? layer_step::gather : layer_step::shared_gather);
+  template <class... Arguments>
+  status front(Arguments const&... arguments) const {
+    return after(base::front(arguments...), layer_step::front);
+  }
+  template <moesaic::activation_format F, class X>
+  status gather(moesaic::matrix_view<X const> x, moesaic::dispatch_map const& map, moesaic::cuda::sorted_rows const& to) const {
+    return after(base::gather<F>(x, map, to), layer_step::shared_gather);
   }
   template <moesaic::activation_format F, class Rows, class Prepared, class Rule, class Out, class... More>
   status up(Rows const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets, Rule const& rule, Out const& out,
@@ -85,11 +87,6 @@ struct stepwise : moesaic::cuda::on<moesaic::tune::sm90a> {
   static constexpr layer_step step_of(moesaic::widen_row<T, F> const&) {
     return layer_step::widen;
   }
-  template <class L>
-  static constexpr layer_step step_of(moesaic::select_experts<L> const&) {
-    return layer_step::select;
-  }
-  static constexpr layer_step step_of(moesaic::build_dispatch_map const&) { return layer_step::map; }
   template <class Y, class P>
   static constexpr layer_step step_of(moesaic::combine_row<Y, P> const&) {
     return layer_step::combine;

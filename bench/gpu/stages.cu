@@ -9,6 +9,7 @@
 #include <moesaic/config/models.hpp>
 #include <moesaic/cuda/activation.hpp>
 #include <moesaic/cuda/combine.hpp>
+#include <moesaic/cuda/front.hpp>
 #include <moesaic/cuda/map.hpp>
 #include <moesaic/cuda/permute.hpp>
 #include <moesaic/cuda/quantize.hpp>
@@ -92,16 +93,17 @@ struct stages {
     return p;
   }
 
-  /// f(fast) must leave in `out` what f(general) leaves in `other`. `words` of 32 bits.
-  template <class F>
-  void check(std::string const& name, std::int64_t n, F const& fast, F const& general, void* out, void* other, std::int64_t words) {
+  /// launch_fast() must leave in `out` what launch_general() leaves in `other`. `words` of 32 bits.
+  template <class Fast, class General>
+  void check_launches(std::string const& name, Fast const& launch_fast, General const& launch_general, void* out, void* other,
+                      std::int64_t words) {
     b.guarded("check of " + name, [&] {
       auto const bytes = static_cast<std::size_t>(words) * 4;
       ok(cudaMemsetAsync(out, 0xA5, bytes, b.s));
       ok(cudaMemsetAsync(other, 0xA5, bytes, b.s));
       ok(cudaMemsetAsync(different, 0, sizeof *different, b.s));
-      need(cuda::launcher<F>::launch(b.s, n, fast));
-      need(cuda::start_any(b.s, n, general));
+      need(launch_fast());
+      need(launch_general());
       count_different<<<2048, 256, 0, b.s>>>(static_cast<std::uint32_t const*>(out), static_cast<std::uint32_t const*>(other), words,
                                              different);
       ok(cudaGetLastError());
@@ -110,6 +112,12 @@ struct stages {
       b.s.wait();
       if (count != 0) throw std::runtime_error(std::to_string(count) + " words differ from the general kernel's");
     });
+  }
+
+  template <class F>
+  void check(std::string const& name, std::int64_t n, F const& fast, F const& general, void* out, void* other, std::int64_t words) {
+    check_launches(
+        name, [&] { return cuda::launcher<F>::launch(b.s, n, fast); }, [&] { return cuda::start_any(b.s, n, general); }, out, other, words);
   }
 
   /// Times all items in turn with copies of `bytes` bytes, and says what share of the best copy each has.
@@ -347,11 +355,23 @@ struct stages {
       need(cuda::launcher<select_experts<layer_type>>::launch(b.s, tokens, select(i, ids + i * slots, weights)));
     check("map", 1, map(0, maps), map(0, other_maps), maps, other_maps, experts + 1 + 2 * slots);
 
-    auto const chain = [&](bool selects, bool maps_too) {
+    std::size_t const scratch_bytes = cuda::front_scratch_bytes<layer_type>(tokens);
+    moesaic::memory const scratch{home.take<std::byte>(static_cast<std::int64_t>(scratch_bytes)), scratch_bytes};
+    auto const front = [=, this](int i, std::int32_t* to_ids, float* to_weights, std::int32_t* to) {
+      build_dispatch_map one = map(0, to);
+      one.ids = to_ids;
+      return cuda::launch_front(b.s, b.card.multiProcessorCount, select(i, to_ids, to_weights), one, scratch);
+    };
+    check_launches(
+        "select and map as one", [&] { return front(0, other_ids, other_weights, maps); },
+        [&] { return cuda::start_any(b.s, 1, map(0, other_maps)); }, maps, other_maps, experts + 1 + 2 * slots);
+
+    auto const chain = [&](bool selects, bool maps_too, bool as_one = false) {
       cudaGraph_t graph = nullptr;
       cudaGraphExec_t executable = nullptr;
       ok(cudaStreamBeginCapture(b.s, cudaStreamCaptureModeThreadLocal));
       for (int i = 0; i < repeats; ++i) {
+        if (as_one) need(front(i, ids + i % rotation * slots, weights, maps));
         if (selects) need(cuda::launcher<select_experts<layer_type>>::launch(b.s, tokens, select(i, ids + i % rotation * slots, weights)));
         if (maps_too) need(cuda::launcher<build_dispatch_map>::launch(b.s, 1, map(i, maps)));
       }
@@ -361,11 +381,11 @@ struct stages {
       return executable;
     };
     b.guarded("router of T = " + std::to_string(tokens), [&] {
-      cudaGraphExec_t const graphs[] = {chain(true, false), chain(false, true), chain(true, true)};
-      char const* const names[] = {"select", "map", "select + map"};
+      cudaGraphExec_t const graphs[] = {chain(true, false), chain(false, true), chain(true, true), chain(false, false, true)};
+      char const* const names[] = {"select", "map", "select + map", "select + map as one"};
       std::vector<times> t = time_in_turn(
-          b.s, 3, [&](int v, int) { ok(cudaGraphLaunch(graphs[v], b.s)); }, 21, 500.0, 5000.0);
-      for (int v = 0; v < 3; ++v) {
+          b.s, 4, [&](int v, int) { ok(cudaGraphLaunch(graphs[v], b.s)); }, 21, 500.0, 5000.0);
+      for (int v = 0; v < 4; ++v) {
         for (double* const us :
              {&t[static_cast<std::size_t>(v)].median, &t[static_cast<std::size_t>(v)].min, &t[static_cast<std::size_t>(v)].max})
           *us /= repeats;

@@ -42,6 +42,10 @@ struct context_type : moesaic::cuda::on<arch> {
                                moesaic::matrix_view<Out> out, More const&... more) const {
     return after(base::grouped_gemm(a, w, expert_offsets, out, more...), __PRETTY_FUNCTION__);
   }
+  template <class... Arguments>
+  moesaic::status front(Arguments const&... arguments) const {
+    return after(base::front(arguments...), __PRETTY_FUNCTION__);
+  }
 #if CONFORMANCE_HOPPER
   static constexpr double e4m3_error = 4e-4;  // of wgmma's sums: 2.4e-4 on an H200
 

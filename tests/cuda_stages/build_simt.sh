@@ -5,7 +5,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-/tmp/cuda_stages_simt}
 mkdir -p "$out"
 flags="-std=c++20 -O2 -g1 -mfma -ffp-contract=off -DMOESAIC_SIMT -D__CUDACC__ -D__CUDA_ARCH__=900 -Wall -Wextra -Wno-unknown-pragmas -I$here/simt -I$here/../cuda/stand_ins -include cuda_runtime_api.h -I$here/../../include"
-for f in map select rows activation combine; do
+for f in map select front rows activation combine; do
   [ -n "$2" ] && [ "$2" != "$f" ] && continue
   nice -n 10 g++ $flags -x c++ -c "$here/$f.cu" -o "$out/$f.o"
 done

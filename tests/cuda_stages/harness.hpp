@@ -153,18 +153,12 @@ void compare(std::string const& name, char const* what, array<T>& expected) {
               static_cast<long long>(first) - static_cast<long long>(array<T>::margin), g, e);
 }
 
-/// Runs make(on_device) by the fast launcher and make(on_host) by the serial group; then the outputs are compared. What `outputs` hold
-/// beforehand is the same on both sides.
-template <class Make, class... Outputs>
-void check(std::string const& name, std::int64_t n, Make const& make, std::pair<char const*, Outputs*> const&... outputs) {
-  auto const on_gpu = make(on_device{});
-  auto const on_cpu = make(on_host{});
-  (outputs.second->upload(), ...);
-  moesaic::status const s = moesaic::cuda::launcher<std::remove_const_t<decltype(on_gpu)>>::launch(nullptr, n, on_gpu);
+/// What was launched is over, and could have begun early; answers whether it could be launched.
+inline bool finish(std::string const& name, moesaic::status const& s) {
   if (!s) {
     ++failures;
     std::printf("FAIL %s: launch: %s\n", name.c_str(), moesaic::describe(s).c_str());
-    return;
+    return false;
   }
   need(cudaGetLastError(), name.c_str());
   need(cudaDeviceSynchronize(), name.c_str());
@@ -175,6 +169,17 @@ void check(std::string const& name, std::int64_t n, Make const& make, std::pair<
   }
   simt::launches = {};
 #endif
+  return true;
+}
+
+/// Runs make(on_device) by the fast launcher and make(on_host) by the serial group; then the outputs are compared. What `outputs` hold
+/// beforehand is the same on both sides.
+template <class Make, class... Outputs>
+void check(std::string const& name, std::int64_t n, Make const& make, std::pair<char const*, Outputs*> const&... outputs) {
+  auto const on_gpu = make(on_device{});
+  auto const on_cpu = make(on_host{});
+  (outputs.second->upload(), ...);
+  if (!finish(name, moesaic::cuda::launcher<std::remove_const_t<decltype(on_gpu)>>::launch(nullptr, n, on_gpu))) return;
   static_cast<void>(moesaic::reference::on{}.launch(n, on_cpu));
   (compare(name, outputs.first, *outputs.second), ...);
 }
@@ -206,6 +211,7 @@ inline constexpr bool on_simt = false;
 
 void check_select();
 void check_map();
+void check_front();
 void check_rows();
 void check_activation();
 void check_combine();

@@ -1,5 +1,5 @@
-// cuda_stages [select] [map] [rows] [activation] [combine]: all of them by default. Prints every failure, and at the end how many checks
-// there were; exit status 1 if any failed, 2 where CUDA itself did, 77 where there is no GPU.
+// cuda_stages [select] [map] [front] [rows] [activation] [combine]: all of them by default. Prints every failure, and at the end how many
+// checks there were; exit status 1 if any failed, 2 where CUDA itself did, 77 where there is no GPU.
 #include <cstdio>
 #include <cstring>
 
@@ -8,6 +8,7 @@ extern int total_checks(), total_failures();
 extern char const* no_device();
 void check_select();
 void check_map();
+void check_front();
 void check_rows();
 void check_activation();
 void check_combine();
@@ -17,11 +18,8 @@ int main(int argc, char** argv) {
   struct {
     char const* name;
     void (*run)();
-  } const all[] = {{"map", stages::check_map},
-                   {"select", stages::check_select},
-                   {"rows", stages::check_rows},
-                   {"activation", stages::check_activation},
-                   {"combine", stages::check_combine}};
+  } const all[] = {{"map", stages::check_map},   {"select", stages::check_select},         {"front", stages::check_front},
+                   {"rows", stages::check_rows}, {"activation", stages::check_activation}, {"combine", stages::check_combine}};
   if (char const* const why = stages::no_device()) {
     std::printf("SKIPPED, nothing was tested: no GPU: %s\n", why);
     return 77;

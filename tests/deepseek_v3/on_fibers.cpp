@@ -9,6 +9,7 @@
 #include <map>
 #include <moesaic/cuda/activation.hpp>
 #include <moesaic/cuda/combine.hpp>
+#include <moesaic/cuda/front.hpp>
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/cuda/map.hpp>
 #include <moesaic/cuda/permute.hpp>
@@ -57,6 +58,18 @@ struct fiber_context : moesaic::unpacked_weights {
   moesaic::status launch(std::int64_t n, F const& f) const {
     locked_memory::open const now;
     return moesaic::cuda::launcher<F>::launch(nullptr, n, f);
+  }
+
+  template <class L>
+  static constexpr bool fuses_front = moesaic::cuda::fuses_front<L>;
+  template <class L>
+  static constexpr std::size_t front_bytes(std::int64_t tokens) {
+    return moesaic::cuda::front_scratch_bytes<L>(tokens);
+  }
+  template <class... Arguments>
+  moesaic::status front(Arguments const&... arguments) const {
+    locked_memory::open const now;
+    return moesaic::cuda::launch_front(nullptr, 3, arguments...);
   }
 
   template <class Rows, moesaic::weight_format F>

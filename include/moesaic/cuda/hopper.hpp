@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include <moesaic/config/layer.hpp>
+#include <moesaic/cuda/front.hpp>
 #include <moesaic/cuda/gemm/portable.hpp>
 #include <moesaic/cuda/gemm/sm90/grouped_gemm.hpp>
 #include <moesaic/cuda/gemm/sm90/router_gemm.hpp>
@@ -95,6 +96,24 @@ struct hopper {
   status gather(matrix_view<X const> x, dispatch_map const& map, sorted_rows const& to, std::int64_t shared_rows = 0) const {
     if (map.slot_to_row != nullptr) return start_quantize_permute<X, float>(stream, x, map, to, shared_rows);
     return launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<X, float>{x, to});
+  }
+
+  template <class L>
+  static constexpr bool fuses_front = cuda::fuses_front<L>;
+  template <class L>
+  static constexpr std::size_t front_bytes(std::int64_t tokens) {
+    return front_scratch_bytes<L>(tokens);
+  }
+
+  /// select and map in one launch; with x and the rows of gather those as well, or with rows of tokens alone.
+  template <class L, class... X>
+  status front(select_experts<L> const& select, build_dispatch_map const& map, memory scratch, X const&... x) const {
+    return launch_front(stream, multiprocessors, select, map, scratch, x...);
+  }
+  template <class L, class X>
+  status front(select_experts<L> const& select, build_dispatch_map const& map, memory scratch, matrix_view<X const> x,
+               sorted_rows const& to, std::int64_t shared_rows) const {
+    return launch_front(stream, multiprocessors, select, map, scratch, x, static_cast<quantized_rows<float> const&>(to), shared_rows);
   }
 
   /// The step up in one launch: gate and up columns of a row meet in one tile, whose epilogue activates and quantises. With shared_rows the

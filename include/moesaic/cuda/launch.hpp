@@ -29,6 +29,7 @@ struct launch_shape {
   unsigned shared_bytes = 0;  ///< dynamic shared memory
   unsigned columns = 1;       ///< of blocks: gridDim.y
   unsigned cluster = 1;       ///< neighbouring blocks that share their shared memory (compute capability 9.0); divides `blocks`
+  bool cooperative = false;   ///< all blocks run at once or none does: they may wait for each other (ptx/grid.hpp)
   bool overlaps = false;      ///< may start before the kernel ahead of it in the stream is over: it begins with ptx::follow_dependency
 };
 
@@ -64,13 +65,17 @@ status start(cudaStream_t stream, launch_shape const& shape, void (*kernel)(Para
   config.blockDim = dim3(shape.threads);
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream;
-  cudaLaunchAttribute attribute[2] = {};
+  cudaLaunchAttribute attribute[3] = {};
   config.attrs = attribute;
   if (shape.cluster > 1) {
     attribute[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
     attribute[config.numAttrs].val.clusterDim.x = shape.cluster;
     attribute[config.numAttrs].val.clusterDim.y = 1;
     attribute[config.numAttrs++].val.clusterDim.z = 1;
+  }
+  if (shape.cooperative) {
+    attribute[config.numAttrs].id = cudaLaunchAttributeCooperative;
+    attribute[config.numAttrs++].val.cooperative = 1;
   }
   if (shape.overlaps && is_code_for_90(kernel)) {
     attribute[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;

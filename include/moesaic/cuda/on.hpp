@@ -10,6 +10,7 @@
 #include <moesaic/core/status.hpp>
 #include <moesaic/cuda/activation.hpp>
 #include <moesaic/cuda/combine.hpp>
+#include <moesaic/cuda/front.hpp>
 #include <moesaic/cuda/gemm/portable.hpp>
 #include <moesaic/cuda/hopper.hpp>
 #include <moesaic/cuda/launch.hpp>
@@ -61,6 +62,19 @@ struct on<tune::sm80> {
   template <class F>
   status launch(std::int64_t n, F const& f) const {
     return launcher<F>::launch(stream, n, f);
+  }
+
+  template <class L>
+  static constexpr bool fuses_front = cuda::fuses_front<L>;
+  template <class L>
+  static constexpr std::size_t front_bytes(std::int64_t tokens) {
+    return front_scratch_bytes<L>(tokens);
+  }
+
+  /// select and map in one launch; with x and quantised rows those as well.
+  template <class L, class... X>
+  status front(select_experts<L> const& select, build_dispatch_map const& map, memory scratch, X const&... x) const {
+    return launch_front(stream, multiprocessors, select, map, scratch, x...);
   }
 
   template <class Rows, weight_format F>

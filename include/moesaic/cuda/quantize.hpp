@@ -134,27 +134,20 @@ struct quantize_warp {
   static constexpr int quantizers = 32 / Source::lanes, high = Targets::one ? quantizers : 1, wide = quantizers / high;
 };
 
-/// Block (i, y) has rows from i · high on, and a share of their scale blocks. Columns are a multiple of 8.
+/// Quantises scale block b of a row to where `targets` says. Source::lanes neighbouring threads share it, this one as `part`; all threads
+/// of a warp call this together, with `mine` for those that have something to do.
 template <class Source, class Scale, class Targets>
-__global__ void __launch_bounds__(256)
-    quantize_kernel(Source const source, Targets const targets, quantized_rows<Scale> const out, quantize_extent const extent) {
+__device__ inline void quantize_share(Source const& source, Targets const& targets, quantized_rows<Scale> const& out, int cols, int row,
+                                      int b, int part, bool mine) {
   using sized = magnitude<typename Source::element_type>;
-  using warp = quantize_warp<Source, Targets>;
   constexpr int count = Source::count, lanes = Source::lanes, loads = scale_block / lanes / count;
-  ptx::follow_dependency();
-  int const lane = static_cast<int>(threadIdx.x % 32), part = lane % lanes, quantizer = lane / lanes;
-  int const b = static_cast<int>(blockIdx.y * (blockDim.x / 32) + threadIdx.x / 32) * warp::wide + quantizer % warp::wide;
   int const first = b * scale_block + part * count;
-  int const row = static_cast<int>(blockIdx.x) * warp::high + quantizer / warp::wide;
-  bool mine = b * scale_block < extent.cols && (row < extent.rows || (row == extent.rows && b < extent.rest));
-  if (extent.row_count != nullptr) mine = mine && row < *extent.row_count;
-
   typename Source::row_part const from = source.row(mine ? row : 0);
   typename Source::loaded loaded[loads];
   bool has[loads];
 #pragma unroll
   for (int i = 0; i < loads; ++i) {
-    has[i] = mine && first + i * lanes * count < extent.cols;
+    has[i] = mine && first + i * lanes * count < cols;
     if (has[i]) loaded[i] = source.load(from, first + i * lanes * count);
   }
   float v[loads][count];
@@ -184,6 +177,21 @@ __global__ void __launch_bounds__(256)
         for (std::int64_t pad = out.rows; pad < out.scale_stride; ++pad) out.scale(b, pad) = Scale{};
     }
   });
+}
+
+/// Block (i, y) has rows from i · high on, and a share of their scale blocks. Columns are a multiple of 8.
+template <class Source, class Scale, class Targets>
+__global__ void __launch_bounds__(256)
+    quantize_kernel(Source const source, Targets const targets, quantized_rows<Scale> const out, quantize_extent const extent) {
+  using warp = quantize_warp<Source, Targets>;
+  constexpr int lanes = Source::lanes;
+  ptx::follow_dependency();
+  int const lane = static_cast<int>(threadIdx.x % 32), quantizer = lane / lanes;
+  int const b = static_cast<int>(blockIdx.y * (blockDim.x / 32) + threadIdx.x / 32) * warp::wide + quantizer % warp::wide;
+  int const row = static_cast<int>(blockIdx.x) * warp::high + quantizer / warp::wide;
+  bool mine = b * scale_block < extent.cols && (row < extent.rows || (row == extent.rows && b < extent.rest));
+  if (extent.row_count != nullptr) mine = mine && row < *extent.row_count;
+  quantize_share(source, targets, out, extent.cols, row, b, lane % lanes, mine);
 }
 
 #pragma GCC visibility push(hidden)  // see cuda/launch.hpp

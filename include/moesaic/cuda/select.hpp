@@ -191,34 +191,30 @@ struct warp_select {
   }
 };
 
-inline constexpr int select_warps = 4;
+/// What a warp wants of shared memory.
+template <class L>
+struct select_memory {
+  static constexpr bool groups_meet_in_memory = L::config.topk_group < L::config.n_group && warp_select<L>::group_size % 32 != 0;
+  std::uint32_t keys[groups_meet_in_memory ? warp_select<L>::choices : 1];
+  float ranked[L::config.top_k];
+};
 
-/// Filter: decide on estimates where that is enough.
+/// Token t's experts, by the calling warp. Filter: decides on estimates where that is enough.
 template <class L, bool Filter>
-__global__ void __launch_bounds__(select_warps * 32) select_kernel(std::int64_t n, select_experts<L> const f) {
-  using select = warp_select<L>;
+__device__ inline void select_token(select_experts<L> const& f, std::int64_t t, select_memory<L>& memory) {
   constexpr moe_config config = L::config;
-  constexpr bool groups_compete = config.topk_group < config.n_group;
-  constexpr bool groups_meet_in_memory = groups_compete && select::group_size % 32 != 0;
-  __shared__ std::uint32_t keys[groups_meet_in_memory ? select_warps : 1][groups_meet_in_memory ? select::choices : 1];
-  ptx::follow_dependency();
-  int const warp = static_cast<int>(threadIdx.x) / 32;
-  std::int64_t const t = std::int64_t{blockIdx.x} * select_warps + warp;
-  if (t >= n) return;
-  if constexpr (Filter) {
-    __shared__ float ranked[select_warps][config.top_k];
-    if (filtered_select<L>::run(f.logits.row(t), f.biases.bias, ranked[warp], f.out.ids + t * config.top_k,
+  if constexpr (Filter)
+    if (filtered_select<L>::run(f.logits.row(t), f.biases.bias, memory.ranked, f.out.ids + t * config.top_k,
                                 f.out.weights + t * config.top_k))
       return;
-  }
 
-  select s;
+  warp_select<L> s;
   s.lane = static_cast<int>(threadIdx.x) % 32;
   s.load(f.logits.row(t), f.biases.logit_bias);
   if constexpr (config.rank == rank_fn::logit) s.make_keys(f.biases.bias);
   s.make_scores();
   if constexpr (config.rank == rank_fn::score) s.make_keys(f.biases.bias);
-  if constexpr (groups_compete) s.keep_best_groups(keys[groups_meet_in_memory ? warp : 0]);
+  if constexpr (config.topk_group < config.n_group) s.keep_best_groups(memory.keys);
   int usable;
   std::int32_t const id = s.take_best(usable);
   float const weight = s.weight(id, usable);
@@ -226,6 +222,23 @@ __global__ void __launch_bounds__(select_warps * 32) select_kernel(std::int64_t 
     f.out.ids[t * config.top_k + s.lane] = id;
     f.out.weights[t * config.top_k + s.lane] = weight;
   }
+}
+
+/// Whether filtered_select may read what f has.
+template <class L>
+bool may_filter(select_experts<L> const& f) {
+  return filtered_select<L>::possible && rows_are_16_byte_aligned(f.logits) && is_16_byte_aligned(f.biases.bias);
+}
+
+inline constexpr int select_warps = 4;
+
+template <class L, bool Filter>
+__global__ void __launch_bounds__(select_warps * 32) select_kernel(std::int64_t n, select_experts<L> const f) {
+  __shared__ select_memory<L> memory[select_warps];
+  ptx::follow_dependency();
+  int const warp = static_cast<int>(threadIdx.x) / 32;
+  std::int64_t const t = std::int64_t{blockIdx.x} * select_warps + warp;
+  if (t < n) select_token<L, Filter>(f, t, memory[warp]);
 }
 
 }  // namespace detail
@@ -240,8 +253,7 @@ struct launcher<select_experts<L>> {
     std::int64_t const blocks = ceil_div(n, detail::select_warps);
     launch_shape const shape{.blocks = static_cast<unsigned>(blocks), .threads = detail::select_warps * 32, .overlaps = true};
     if constexpr (detail::filtered_select<L>::possible)
-      if (rows_are_16_byte_aligned(f.logits) && is_16_byte_aligned(f.biases.bias))
-        return start(stream, shape, detail::select_kernel<L, true>, n, f);
+      if (detail::may_filter(f)) return start(stream, shape, detail::select_kernel<L, true>, n, f);
     return start(stream, shape, detail::select_kernel<L, false>, n, f);
   }
 };

@@ -68,6 +68,7 @@ struct layer_work {
   bool fuses_up = false;          ///< gate and up rows go through no memory; hidden rows do where they are to be quantised
   int partial_bytes = 4;          ///< of an element that a down GEMM writes
   bool router_reads_x = false;    ///< as it is given, not a copy in f32
+  bool fuses_front = false;       ///< select, map and the quantising of x are one launch
   bool folds_shared = false;      ///< the shared expert is a group of the routed GEMMs
   bool combines_in_down = false;  ///< the combine is part of the step down
 };
@@ -118,14 +119,24 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
   if (w.x_bytes != 4 && wide) add({"widen", 1, 0, T * hidden * (w.x_bytes + 4), 0});
   add({"router", 1, matrix_bytes(p.router, c.choices(), c.hidden), T * (hidden * (w.router_reads_x ? w.x_bytes : 4) + R * 4),
        2 * T * hidden * R});
-  add({"select", 1, 0, T * R * 4 + S * 8, 0});
-  add({"map", 1, 0, S * 12 + (c.experts + 1) * 4.0, 0});
+  add({w.fuses_front ? "front" : "select", 1, 0, T * R * 4 + S * 8, 0});
+  stage_cost& front = out.stage[out.stages - 1];
+  // What the front does in the launch of "select" where it is in one piece.
+  auto add_to_front = [&](stage_cost const& s) {
+    if (!w.fuses_front) return add(s);
+    front.row_bytes += s.row_bytes;
+  };
+  add_to_front({"map", 1, 0, S * 12 + (c.experts + 1) * 4.0, 0});
   if (own) {
     double const shared = c.shared_inter > 0 ? T : 0.0, sources = (T < rows ? T : rows) + shared;
-    add({"gather", c.shared_inter > 0 && !w.folds_shared ? 2 : 1, 0,
-         (w.folds_shared ? T : sources) * hidden * w.x_bytes + (rows + shared) * row(c.hidden), 0});
-  } else if (p.activations != activation_format::f32)
+    add_to_front({"gather", c.shared_inter > 0 && !w.folds_shared ? 2 : 1, 0,
+                  (w.folds_shared ? T : sources) * hidden * w.x_bytes + (rows + shared) * row(c.hidden), 0});
+    if (w.fuses_front && c.shared_inter > 0 && !w.folds_shared) front.launches += 1;
+  } else if (is_quantized(p.activations)) {
+    add_to_front({"quantize", 1, 0, T * (hidden * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
+  } else if (p.activations != activation_format::f32) {
     add({"quantize", 1, 0, T * (hidden * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
+  }
   double const folded = w.folds_shared ? 1.0 : 0.0;
   add_up("up", active + folded, T < rows && !own ? T : rows + folded * T, rows + folded * T, c.inter);
   add_down("down", active + folded, rows + folded * T, c.inter);
@@ -151,6 +162,7 @@ constexpr layer_cost describe(layer_work w) {
   if constexpr (detail::has_own_rows<B, L>) w.own_element_bytes = static_cast<int>(sizeof(typename detail::expert_rows_t<L, B>::element));
   w.fuses_up = detail::fuses_up<B, L>;
   w.partial_bytes = static_cast<int>(sizeof(detail::partial_t<L, B>));
+  w.fuses_front = detail::fuses_front<B, L>;
   w.folds_shared = detail::folds_shared<B, L>;
   w.combines_in_down = detail::combines_in_down<B, L>(w.tokens);
   w.router_reads_x = w.x_bytes == 2 && reads_rows_of<B, bf16>;

@@ -29,6 +29,48 @@ namespace detail {
 
 constexpr float limit_or_infinity(float limit) { return limit > 0.0F ? limit : from_bits(inf_bits); }
 
+/// x as a row for each token, which the first expert GEMMs gather by the map. `quantized`: those rows are there.
+template <class L, backend B, class X>
+status rows_by_token(B const& ctx, matrix_view<X const> x, forward_plan<L, B>& p, bool quantized) {
+  constexpr activation_format format = L::policy.activations;
+  status s;
+  if constexpr (is_quantized(format)) {
+    if (!quantized) s = ctx.launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<X, scale_t<format>>{x, p.shared_x.rows});
+  } else if constexpr (format != activation_format::f32) {
+    p.shared_x.rows = p.rounded;
+    s = ctx.launch(x.rows, widen_row<X, format>{x, p.rounded});
+  } else {
+    p.shared_x.rows = p.wide;
+  }
+  p.routed_x = {p.shared_x.rows, p.map.row_to_slot, L::config.top_k};
+  return s;
+}
+
+/// The backend's own rows of the shared expert, where it does not run with the routed ones.
+template <class L, backend B, class X>
+status own_shared_rows(B const& ctx, matrix_view<X const> x, forward_plan<L, B>& p) {
+  if constexpr (L::config.shared_inter > 0 && !folds_shared<B, L>)
+    return ctx.template gather<L::policy.activations>(x, dispatch_map{}, p.shared_x.rows);
+  else
+    return {};
+}
+
+/// What follows the router's GEMM, in one piece.
+template <class L, backend B, class X>
+status front_in_one(B const& ctx, matrix_view<X const> x, select_experts<L> const& select, build_dispatch_map const& map,
+                    forward_plan<L, B>& p) {
+  if constexpr (has_own_rows<B, L>) {
+    status const s = ctx.front(select, map, p.front_scratch, x, p.routed_x.rows, folds_shared<B, L> ? x.rows : std::int64_t{0});
+    return s ? own_shared_rows<L>(ctx, x, p) : s;
+  } else if constexpr (is_quantized(L::policy.activations)) {
+    status const s = ctx.front(select, map, p.front_scratch, x, p.shared_x.rows);
+    return s ? rows_by_token<L>(ctx, x, p, true) : s;
+  } else {
+    status const s = ctx.front(select, map, p.front_scratch);
+    return s ? rows_by_token<L>(ctx, x, p, false) : s;
+  }
+}
+
 /// Routes, maps, and brings x into the form that the first expert GEMM reads.
 template <class L, backend B, class X>
 status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const& weights, given_choice given,
@@ -38,6 +80,7 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
   bool const routes = given != given_choice::ids_and_weights;
   constexpr bool own_rows = has_own_rows<B, L>;
   constexpr bool router_reads_x = reads_rows_of<B, X>;
+  build_dispatch_map const map{p.choice.ids, p.map, valid_tokens};
   if ((routes && !router_reads_x) || (!is_quantized(format) && !own_rows) || c.zero_experts > 0 || c.shared_gated)
     if (status const s = widen<X>(ctx, x, p.wide_x, p.wide); !s) return s;
   if (routes) {
@@ -46,27 +89,21 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
       rows = x;
     else
       rows = p.wide;
+    if constexpr (fuses_front<B, L>)
+      if (given == given_choice::nothing) {
+        status const s = route_logits<L>(ctx, rows, weights, p.logits);
+        return s ? front_in_one<L>(ctx, x, selection<L>(weights, p.logits, p.choice), map, p) : s;
+      }
     if (status const s = route_rows<L>(ctx, rows, weights, p.logits, given == given_choice::ids, p.choice); !s) return s;
   }
-  if (status const s = ctx.launch(1, build_dispatch_map{p.choice.ids, p.map, valid_tokens}); !s) return s;
+  if (status const s = ctx.launch(1, map); !s) return s;
   if constexpr (folds_shared<B, L>) {
     return ctx.template gather<format>(x, p.map, p.routed_x.rows, x.rows);
   } else if constexpr (own_rows) {
-    if (status const s = ctx.template gather<format>(x, p.map, p.routed_x.rows); !s) return s;
-    if constexpr (c.shared_inter > 0) return ctx.template gather<format>(x, dispatch_map{}, p.shared_x.rows);
-    return {};
+    status const s = ctx.template gather<format>(x, p.map, p.routed_x.rows);
+    return s ? own_shared_rows<L>(ctx, x, p) : s;
   } else {
-    status s;
-    if constexpr (is_quantized(format)) {
-      s = ctx.launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<X, scale_t<format>>{x, p.shared_x.rows});
-    } else if constexpr (format != activation_format::f32) {
-      p.shared_x.rows = p.rounded;
-      s = ctx.launch(x.rows, widen_row<X, format>{x, p.rounded});
-    } else {
-      p.shared_x.rows = p.wide;
-    }
-    p.routed_x = {p.shared_x.rows, p.map.row_to_slot, c.top_k};
-    return s;
+    return rows_by_token<L>(ctx, x, p, false);
   }
 }
 

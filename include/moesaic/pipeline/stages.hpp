@@ -73,12 +73,21 @@ status widen(B const& ctx, matrix_view<X const> x, float* buffer, f32_rows& rows
 }
 
 template <class L, backend B, class Rows>
+status route_logits(B const& ctx, Rows const& x, prepared_weights<B, L> const& weights, float* logits) {
+  return ctx.grouped_gemm(gemm_input{x}, weights.router, nullptr, matrix_view<float>(logits, x.rows, L::config.choices()));
+}
+
+template <class L, backend B>
+select_experts<L> selection(prepared_weights<B, L> const& weights, float const* logits, topk_choice const& out) {
+  return {{logits, out.tokens, L::config.choices()}, {weights.bias, weights.logit_bias}, out};
+}
+
+template <class L, backend B, class Rows>
 status route_rows(B const& ctx, Rows const& x, prepared_weights<B, L> const& weights, float* logits, bool ids_are_given, topk_choice out) {
-  matrix_view<float> const z(logits, x.rows, L::config.choices());
-  if (status const s = ctx.grouped_gemm(gemm_input{x}, weights.router, nullptr, z); !s) return s;
-  router_biases const biases(weights.bias, weights.logit_bias);
-  if (ids_are_given) return ctx.launch(x.rows, weigh_experts<L>{z, biases, out});
-  return ctx.launch(x.rows, select_experts<L>{z, biases, out});
+  if (status const s = route_logits<L>(ctx, x, weights, logits); !s) return s;
+  select_experts<L> const select = selection<L>(weights, logits, out);
+  if (ids_are_given) return ctx.launch(x.rows, weigh_experts<L>{select.logits, select.biases, out});
+  return ctx.launch(x.rows, select);
 }
 
 }  // namespace detail

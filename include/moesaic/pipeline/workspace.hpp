@@ -69,6 +69,14 @@ template <class B, class L>
 requires(has_own_rows<B, L>&& L::config.shared_inter > 0) && requires { B::template folds_shared<L>; }
 inline constexpr bool folds_shared<B, L> = B::template folds_shared<L>;
 
+/// Whether B has the front in one piece, front(select, map, scratch[, x, rows[, shared_rows]]) with front_bytes<L>(tokens) of scratch: the
+/// experts are selected, the map made, and x quantised where there are rows, as by the backend's gather where they are its own.
+template <class B, class L>
+inline constexpr bool fuses_front = false;
+template <class B, class L>
+requires requires { B::template fuses_front<L>; }
+inline constexpr bool fuses_front<B, L> = B::template fuses_front<L>;
+
 /// Whether B runs the combine of so many tokens along with the step down, down_and_combine.
 template <class B, class L>
 constexpr bool combines_in_down(std::int64_t tokens) {
@@ -135,6 +143,7 @@ struct forward_plan {
   float* logits;
   topk_choice choice;
   dispatch_map map;
+  memory front_scratch;        // if B has the front in one piece
   float* wide_x;               // x in fp32, unless it is given so
   f32_rows wide;               // x in fp32, where somebody reads it; set by front
   matrix_view<float> rounded;  // x as the GEMMs read it, where that is not wide_x
@@ -157,6 +166,10 @@ struct forward_plan {
     p.map.tokens = tokens;
     p.map.top_k = c.top_k;
     p.map.experts = c.experts;
+    if constexpr (fuses_front<B, L>) {
+      std::size_t const bytes = B::template front_bytes<L>(tokens);
+      p.front_scratch = {a.take<std::byte>(static_cast<std::int64_t>(bytes)), bytes};
+    }
     p.wide_x = a.take<float>(tokens * c.hidden);
     constexpr bool folds = folds_shared<B, L>;
     std::int64_t const shared_rows = folds ? tokens : 0;  // ahead of the routed ones

@@ -103,9 +103,10 @@ struct state {
   void* argument = nullptr;
   unsigned first_block = 0;
   bool progress = false;
-  bool overlaps = false, predecessor_is_over = true;
+  bool overlaps = false, predecessor_is_over = true, cooperative = false;
 };
 inline state now;
+inline int allowed_shared = 48 * 1024;  // dynamic, of a block of the next launch
 inline int const order = std::getenv("SIMT_DOWNWARDS") != nullptr ? 1 : 0;
 inline std::size_t const stack_bytes = 96 * 1024;
 
@@ -167,16 +168,21 @@ inline std::uint64_t const* meet(unsigned mask, int operation, std::uint64_t val
   return m.value[mine % 2];
 }
 
-inline void barrier(meeting& m, int members) {
+/// A barrier in two parts; what arrive answers is for wait.
+inline unsigned arrive(meeting& m, int members) {
   unsigned const mine = m.generation;
   now.progress = true;
   if (++m.arrived == members) {
     m.arrived = 0;
     ++m.generation;
-  } else {
-    while (m.generation == mine) yield();
   }
+  return mine;
 }
+inline void wait(meeting const& m, unsigned mine) {
+  while (m.generation == mine) yield();
+  now.progress = true;
+}
+inline void barrier(meeting& m, int members) { wait(m, arrive(m, members)); }
 
 inline void wait_for_dependency() {
   now.current->waited = true;
@@ -236,14 +242,18 @@ inline void run_cluster(unsigned blocks, std::size_t shared_bytes) {
 // --- the runtime ---------------------------------------------------------------------------------------------------------------------
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1 };
 using cudaStream_t = struct simt_stream*;
-enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension = 4, cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
+enum cudaLaunchAttributeID {
+  cudaLaunchAttributeCooperative = 2,
+  cudaLaunchAttributeClusterDimension = 4,
+  cudaLaunchAttributeProgrammaticStreamSerialization = 6
+};
 struct cudaLaunchAttribute {
   cudaLaunchAttributeID id;
   struct {
     struct {
       unsigned x, y, z;
     } clusterDim;
-    int programmaticStreamSerializationAllowed;
+    int programmaticStreamSerializationAllowed, cooperative;
   } val;
 };
 struct cudaLaunchConfig_t {
@@ -260,7 +270,7 @@ enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
 
 inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* a, void const*) { return *a = {}, cudaSuccess; }
-inline cudaError_t cudaFuncSetAttribute(void const*, cudaFuncAttribute, int) { return cudaSuccess; }
+inline cudaError_t cudaFuncSetAttribute(void const*, cudaFuncAttribute, int bytes) { return simt::allowed_shared = bytes, cudaSuccess; }
 inline cudaError_t cudaGetDeviceCount(int* n) { return *n = 1, cudaSuccess; }
 inline cudaError_t cudaGetDevice(int* d) { return *d = 0, cudaSuccess; }
 enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
@@ -278,19 +288,22 @@ inline cudaError_t cudaMemcpy(void* to, void const* from, std::size_t bytes, cud
 
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(cudaLaunchConfig_t const* c, void (*kernel)(Parameters...), Arguments... arguments) {
+  int const allowed = std::exchange(simt::allowed_shared, 48 * 1024);
   if (c->gridDim.x == 0 || c->gridDim.y == 0 || c->gridDim.y > 65535 || c->blockDim.x == 0 || c->blockDim.x > 1024 ||
-      c->dynamicSmemBytes > 48 * 1024)
+      c->dynamicSmemBytes > static_cast<std::size_t>(allowed))
     return cudaErrorInvalidValue;
-  unsigned cluster = 1;
-  simt::now.overlaps = false;
+  unsigned cluster = 1;  // blocks that run together
+  simt::now.overlaps = simt::now.cooperative = false;
   for (unsigned i = 0; i < c->numAttrs; ++i) {
     if (c->attrs[i].id == cudaLaunchAttributeClusterDimension) cluster = c->attrs[i].val.clusterDim.x;
     if (c->attrs[i].id == cudaLaunchAttributeProgrammaticStreamSerialization)
       simt::now.overlaps = c->attrs[i].val.programmaticStreamSerializationAllowed != 0;
+    if (c->attrs[i].id == cudaLaunchAttributeCooperative) simt::now.cooperative = c->attrs[i].val.cooperative != 0;
   }
   ++simt::launches.all;
   if (simt::now.overlaps) ++simt::launches.overlapping;
   if (cluster > 8 || c->gridDim.x % cluster != 0) return cudaErrorInvalidValue;
+  if (simt::now.cooperative) cluster = c->gridDim.x * c->gridDim.y;
   gridDim = c->gridDim;
   blockDim = c->blockDim;
   auto body = [&] { kernel(arguments...); };

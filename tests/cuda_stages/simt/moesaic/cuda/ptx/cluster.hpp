@@ -19,19 +19,10 @@ T* dynamic_shared() {
 }
 
 inline void cluster_arrive() {
-  simt::meeting& m = simt::now.cluster;
-  simt::now.current->cluster_generation = m.generation;
-  simt::now.progress = true;
-  if (++m.arrived == static_cast<int>(simt::now.fibers.size())) {
-    m.arrived = 0;
-    ++m.generation;
-  }
+  simt::now.current->cluster_generation = simt::arrive(simt::now.cluster, static_cast<int>(simt::now.fibers.size()));
 }
 inline void cluster_arrive_relaxed() { cluster_arrive(); }
-inline void cluster_wait() {
-  while (simt::now.cluster.generation == simt::now.current->cluster_generation) simt::yield();
-  simt::now.progress = true;
-}
+inline void cluster_wait() { simt::wait(simt::now.cluster, simt::now.current->cluster_generation); }
 
 inline std::uint32_t read_shared_of(unsigned rank, std::uint32_t const* mine) {
   auto const offset = reinterpret_cast<unsigned char const*>(mine) - shared_of(simt::block_in_cluster());
