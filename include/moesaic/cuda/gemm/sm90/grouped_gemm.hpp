@@ -25,8 +25,9 @@ struct gemm_shape {
 };
 
 /// Epilogue::matrices weights times x.rows rows of x, into the epilogue. n and k are multiples of 128. At most most_experts experts.
-template <class Epilogue>
-status multiply(cudaStream_t stream, quantized_rows<float> const& x, gemm_weights<Epilogue::matrices> const& w, gemm_shape const& shape,
+/// Scale: float, or e8m0_as_f32, which is read as one.
+template <class Scale, class Epilogue>
+status multiply(cudaStream_t stream, quantized_rows<Scale> const& x, gemm_weights<Epilogue::matrices> const& w, gemm_shape const& shape,
                 Epilogue const& epilogue) {
   constexpr int most_experts = 1024;  // the schedule lies in shared memory
   if (x.rows == 0) return {};
