@@ -56,9 +56,9 @@ struct stepwise : moesaic::cuda::on<moesaic::tune::sm90a> {
   status front(Arguments const&... arguments) const {
     return after(base::front(arguments...), layer_step::front);
   }
-  template <moesaic::activation_format F, class X, class Rows>
-  status gather(moesaic::matrix_view<X const> x, moesaic::dispatch_map const& map, Rows const& to) const {
-    return after(base::gather<F>(x, map, to), layer_step::shared_gather);
+  template <moesaic::activation_format F, class... Arguments>
+  status gather(Arguments const&... arguments) const {
+    return after(base::gather<F>(arguments...), layer_step::shared_gather);
   }
   template <moesaic::activation_format F, class Rows, class Prepared, class Rule, class Out, class... More>
   status up(Rows const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets, Rule const& rule, Out const& out,
