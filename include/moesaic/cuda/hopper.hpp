@@ -124,7 +124,7 @@ struct hopper {
             activation_rule<A, Terms> const& rule, sorted_rows<Scale> const& out, Prepared const* shared_gate = nullptr,
             Prepared const* shared_up = nullptr, std::int64_t shared_rows = 0) const {
     return sm90::multiply(stream, x.rows, {{&gate.operand, &up.operand}, {operand_of(shared_gate), operand_of(shared_up)}, shared_rows},
-                          {expert_offsets, gate.experts, gate.n, gate.k, true},
+                          {expert_offsets, gate.experts, gate.n, gate.k, false},  // the front has just written the offsets
                           sm90::activate_quantize<Scale, A, Terms, Arch::fast_activation>{out, rule});
   }
 
