@@ -29,7 +29,7 @@
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2 };
 using cudaStream_t = struct fibers_stream*;  // all are one
 constexpr unsigned cudaStreamNonBlocking = 1;
-enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDefault };
 enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 struct cudaFuncAttributes {
@@ -84,6 +84,11 @@ inline cudaError_t cudaFuncSetAttribute(void const* kernel, cudaFuncAttribute, i
   if (bytes < 0 || bytes > most * 1024) return cudaErrorInvalidValue;
   return fibers::allow_shared(kernel, static_cast<std::size_t>(bytes)), cudaSuccess;
 }
+
+enum cudaDriverEntryPointQueryResult { cudaDriverEntryPointSuccess, cudaDriverEntryPointSymbolNotFound };
+constexpr unsigned long long cudaEnableDefault = 0;
+inline cudaError_t cudaGetDriverEntryPointByVersion(char const* name, void** symbol, unsigned, unsigned long long,
+                                                    cudaDriverEntryPointQueryResult* found);  // cuda.h
 
 template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(cudaLaunchConfig_t const* c, void (*kernel)(P...), A&&... arguments) {
@@ -183,6 +188,10 @@ T __ldg(T const* p) {
   if (reinterpret_cast<std::uintptr_t>(p) % alignof(T) != 0) fibers::fail("__ldg of a misaligned address");
   return *p;
 }
+inline float __expf(float x) { return std::exp(x); }
+inline float __fdividef(float a, float b) { return a / b; }
+inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
+inline unsigned max(unsigned a, unsigned b) { return a > b ? a : b; }
 inline float __fadd_rn(float a, float b) { return a + b; }  // this folder's CMakeLists.txt has nothing contracted
 inline float __fmaf_ieee_rn(float a, float b, float c) { return std::fma(a, b, c); }
 inline float __fdiv_rn(float a, float b) { return a / b; }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdio>
@@ -23,6 +24,10 @@ dim3 threadIdx, blockIdx, blockDim, gridDim;
 namespace moesaic::inline MOESAIC_ABI::cuda {
 alignas(1024) extern thread_local unsigned char shared_memory[228 * 1024];
 thread_local unsigned char shared_memory[228 * 1024];
+namespace sm90 {
+alignas(1024) extern thread_local char shared[228 * 1024];
+thread_local char shared[228 * 1024];
+}  // namespace sm90
 }  // namespace moesaic::inline MOESAIC_ABI::cuda
 
 // fibers_switch(&mine, theirs): callee-saved registers onto this stack, its pointer to *mine, and on with theirs.
@@ -52,26 +57,32 @@ namespace fibers {
 namespace {
 
 /// What a thread waits for; one that has ended is in none of these.
-enum state { ready, in_warp, in_block, in_group, for_dependency, states };
-constexpr char const* stuck[states] = {"", "nobody can go on: the thread waits for lanes that are elsewhere",
+enum state { ready, in_warp, in_block, in_group, asleep, for_dependency, states };
+constexpr char const* stuck[states] = {"",
+                                       "nobody can go on: the thread waits for lanes that are elsewhere",
                                        "nobody can go on: the thread waits for the others of its block",
-                                       "nobody can go on: the thread waits for the blocks that run with its own", ""};
+                                       "nobody can go on: the thread waits for the blocks that run with its own",
+                                       "",
+                                       ""};
 
 struct fiber {
   void* stack_pointer;
-  bool waited;
   unsigned exchanges, which;  // of its warp: how many it has taken part in, and what the last one answered
   unsigned mask;              // of the exchange that it waits for, and its name
   char const* operation;
-  unsigned ticket;  // which barrier of its group it has arrived at
+  unsigned ticket;    // which barrier of its group it has arrived at
+  void const* until;  // what it sleeps until somebody wakes, and what is wrong if nobody does
+  char const* where;
 };
 struct warp {
   unsigned lanes[states];  // by what they wait for
+  bool waited;             // one of them has waited for the kernel ahead
   alignas(64) unsigned char slot[32][2][lane_values::most_bytes];
 };
 struct block {
   unsigned live, at_barrier = 0, barriers = 0;
   int votes[2] = {};
+  int at_named[16] = {};
 };
 
 /// Memory of the host's that costs nothing until it is touched.
@@ -107,7 +118,9 @@ struct room {
   std::vector<fiber> fibers{};
   std::vector<warp> warps{};
   std::vector<block> blocks{};
-  unsigned arrived = 0, generation = 0;  // at the barrier of the group
+  unsigned arrived = 0, generation = 0;       // at the barrier of the group
+  std::vector<std::function<void()>> work{};  // of others than threads
+  std::vector<unsigned char> left{};          // in memory by __shared__, when a group that has begun early had to wait
 
   unsigned char* stack(std::size_t i) const { return first_stack + i * stack_bytes; }
 };
@@ -233,11 +246,16 @@ bool is_poison(unsigned char const* first, unsigned char const* end) {
   return first == end || (*first == poison && std::memcmp(first, first + 1, static_cast<std::size_t>(end - first) - 1) == 0);
 }
 
+/// What a block-scope `extern __shared__` can name.
+unsigned char* const dynamic_names[] = {moesaic::cuda::shared_memory, reinterpret_cast<unsigned char*>(moesaic::cuda::sm90::shared)};
+constexpr std::size_t most_dynamic = sizeof(moesaic::cuda::shared_memory);
+
 /// What __shared__ names: of dynamic memory as much as the kernel has, and the margin.
-std::array<stretch, 3> static_shared_of_kernel() {
+std::array<stretch, 5> static_shared_of_kernel() {
   auto const [first, end] = static_shared();
-  unsigned char* const dynamic = moesaic::cuda::shared_memory;
-  return {{{first, dynamic}, {dynamic, dynamic + now->shape.shared_bytes + margin}, {dynamic + sizeof(moesaic::cuda::shared_memory), end}}};
+  auto const [one, other] = std::minmax(dynamic_names[0], dynamic_names[1]);
+  std::size_t const bytes = now->shape.shared_bytes + margin;
+  return {{{first, one}, {one, one + bytes}, {one + most_dynamic, other}, {other, other + bytes}, {other + most_dynamic, end}}};
 }
 
 std::size_t shared_stride() { return (now->shape.shared_bytes + margin + 1023) / 1024 * 1024; }
@@ -245,8 +263,8 @@ unsigned char* first_shared(unsigned rank) { return now->where->first_shared + r
 
 void check_shared_memory() {
   std::size_t const bytes = now->shape.shared_bytes;
-  unsigned char const* const dynamic = moesaic::cuda::shared_memory;
-  bool fits = is_poison(dynamic + bytes, dynamic + bytes + margin);
+  bool fits = true;
+  for (unsigned char const* const name : dynamic_names) fits = fits && is_poison(name + bytes, name + bytes + margin);
   for (unsigned b = 0; b < now->together; ++b) fits = fits && is_poison(first_shared(b) + bytes, first_shared(b) + bytes + margin);
   if (!fits) fail("the block has written behind its dynamic shared memory");
   if (now->together > 1)
@@ -280,7 +298,6 @@ void open_barrier_if_all_are_there() {
 
 void first_step() {
   now->body();
-  if (now->shape.overlaps && !current.thread->waited) fail("a thread of a kernel that may start early has not waited");
   --current.of_block->live;
   open_barrier_if_all_are_there();
   fibers_switch(&current.thread->stack_pointer, scheduler);
@@ -311,8 +328,11 @@ void begin_group() {
   r.first_shared = r.shared.at_least(k.together * shared_stride());
   std::memset(r.first_shared, poison, k.together * shared_stride());
   r.warps.resize(count / 32);
-  for (warp& w : r.warps)
+  for (warp& w : r.warps) {
     for (int s = 0; s < states; ++s) w.lanes[s] = s == ready ? ~0U : 0;
+    w.waited = false;
+  }
+  for (auto const [first, end] : static_shared_of_kernel()) std::memset(first, poison, static_cast<std::size_t>(end - first));
   r.blocks.assign(k.together, {.live = blockDim.x});
   r.arrived = 0;
   r.fibers.assign(count, {});
@@ -329,7 +349,6 @@ void begin_group() {
 void run_group() {
   room& r = *now->where;
   std::size_t const count = r.warps.size();
-  for (auto const [first, end] : static_shared_of_kernel()) std::memset(first, poison, static_cast<std::size_t>(end - first));
   for (bool ran = true; ran;) {
     ran = false;
     std::size_t const turn = next_turn();
@@ -353,6 +372,13 @@ void run_group() {
         }
       }
     }
+    if (!r.work.empty() && (!ran || turn % 4 == 0)) {
+      std::swap(r.work[turn / 4 % r.work.size()], r.work.back());
+      std::function<void()> const work = std::move(r.work.back());
+      r.work.pop_back();
+      work();
+      ran = true;
+    }
   }
   check_shared_memory();
 }
@@ -360,6 +386,8 @@ void run_group() {
 void check_that_all_are_done() {
   std::size_t w = 0;
   for (warp const& of : now->where->warps) {
+    if (now->shape.overlaps && !of.waited) place(w, 0), fail("a warp of a kernel that may start early has not waited");
+    if (of.lanes[asleep] != 0) place(w, static_cast<unsigned>(std::countr_zero(of.lanes[asleep]))), fail(current.thread->where);
     for (int s = 0; s < states; ++s)
       if (of.lanes[s] != 0) place(w, static_cast<unsigned>(std::countr_zero(of.lanes[s]))), fail(stuck[s]);
     ++w;
@@ -372,6 +400,8 @@ void begin_early(kernel_in_stream& k) {
   begin_group();
   k.has_begun = true;
   run_group();
+  k.where->left.clear();
+  for (auto const [first, end] : static_shared_of_kernel()) k.where->left.insert(k.where->left.end(), first, end);
   now = nullptr;
 }
 
@@ -380,11 +410,17 @@ void run_to_end(kernel_in_stream& k) {
   k.predecessor_is_over = true;
   for (unsigned turn = 0; turn < k.groups; ++turn) {
     enter(k, turn);
-    if (turn == 0 && k.has_begun)
+    if (turn == 0 && k.has_begun) {
+      unsigned char const* left = k.where->left.data();  // others have run since
+      for (auto const [first, end] : static_shared_of_kernel()) {
+        std::copy_n(left, end - first, first);
+        left += end - first;
+      }
       wake(0, k.where->warps.size(), for_dependency);
-    else
+    } else {
       begin_group();
-    run_group();  // what the first one wrote by __shared__ before it waited is lost: others have run since
+    }
+    run_group();
     check_that_all_are_done();
   }
   now = nullptr;
@@ -448,12 +484,12 @@ void copy(void* to, void const* from, std::size_t bytes) {
 }
 
 void wait_for_dependency() {
-  current.thread->waited = true;
+  current.of_warp->waited = true;
   if (now->shape.overlaps && !now->predecessor_is_over) wait_as(for_dependency);
 }
 
 void launch_dependents() {
-  if (now->shape.overlaps && !current.thread->waited)
+  if (now->shape.overlaps && !current.of_warp->waited)
     fail("lets the next kernel start, which will not wait for those that this one waits for");
 }
 
@@ -487,6 +523,47 @@ unsigned char const* shared_of(unsigned rank) {
   if (rank >= now->together) fail("reads the shared memory of a block that does not run with this one");
   if (now->where->blocks[rank].live != blockDim.x) fail("reads the shared memory of a block that need not be there any more");
   return first_shared(rank);
+}
+
+void barrier_of_some(int id, int members) {
+  if (id <= 0 || id > 15 || members % 32 != 0) fail("there is no such named barrier");
+  int& here = current.of_block->at_named[id];
+  if (++here < members) return sleep(&here, "nobody can go on: the thread waits at a named barrier");
+  here = 0;
+  wake(&here);
+}
+
+void sleep(void const* what, char const* where) {
+  current.thread->until = what, current.thread->where = where;
+  wait_as(asleep);
+}
+void wake(void const* what) {
+  room& r = *now->where;
+  for (std::size_t w = 0; w < r.warps.size(); ++w)
+    for (unsigned rest = r.warps[w].lanes[asleep]; rest != 0; rest &= rest - 1) {
+      int const l = std::countr_zero(rest);
+      if (r.fibers[w * 32 + static_cast<std::size_t>(l)].until != what) continue;
+      r.warps[w].lanes[asleep] &= ~(1U << l);
+      r.warps[w].lanes[ready] |= 1U << l;
+    }
+}
+void later(std::function<void()> work) { now->where->work.push_back(std::move(work)); }
+
+namespace {
+unsigned char* addressed = nullptr;  // the dynamic name that was addressed last; null: ptx::dynamic_shared's memory
+}  // namespace
+std::uint32_t shared_address(void const* p) {
+  auto const* const at = static_cast<unsigned char const*>(p);
+  addressed = nullptr;
+  for (unsigned char* const name : dynamic_names)
+    if (at >= name && at < name + most_dynamic) addressed = name;
+  unsigned char const* const first = addressed != nullptr ? addressed : shared();
+  if (at < first || at >= first + now->shape.shared_bytes) fail("an address outside the block's dynamic shared memory");
+  return static_cast<std::uint32_t>(at - first);
+}
+unsigned char* shared_at(std::uint32_t address) {
+  if (address >= now->shape.shared_bytes) fail("an address behind the block's dynamic shared memory");
+  return (addressed != nullptr ? addressed : shared()) + address;
 }
 
 int lane() { return static_cast<int>(current.lane); }

@@ -76,6 +76,19 @@ bool is_cooperative();
 unsigned char* shared();
 unsigned char const* shared_of(unsigned rank);
 
+/// Barrier `id` of `members` threads of the block.
+void barrier_of_some(int id, int members);
+
+/// Waits until somebody calls wake(what); `where` says what is wrong if nobody does.
+void sleep(void const* what, char const* where);
+void wake(void const* what);
+/// Has work done by others than threads, a copy engine say: when no thread can go on, or sooner.
+void later(std::function<void()> work);
+
+/// Where p is in the block's dynamic shared memory, and what is there.
+std::uint32_t shared_address(void const* p);
+unsigned char* shared_at(std::uint32_t address);
+
 int lane();
 /// What lanes have told each other.
 struct lane_values {
