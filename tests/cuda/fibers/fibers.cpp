@@ -12,6 +12,7 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -53,9 +54,6 @@ namespace {
 
 /// What a thread waits for; one that has ended is in none of these.
 enum state { ready, in_warp, in_block, in_group, for_dependency, states };
-constexpr char const* stuck[states] = {"", "nobody can go on: the thread waits for lanes that are elsewhere",
-                                       "nobody can go on: the thread waits for the others of its block",
-                                       "nobody can go on: the thread waits for the blocks that run with its own", ""};
 
 struct fiber {
   void* stack_pointer;
@@ -169,6 +167,7 @@ class device_memory {
   void release(void* p) {
     if (p != nullptr) free_.emplace(size_of_.at(p), p);
   }
+  static bool has(void const* p) { return p >= first_ && p < first_ + used_; }
   /// All of it, or what is near these bytes if they are of this memory: a lot of it is slow to lock.
   void lock(bool yes) const { lock(yes, first_, used_); }
   void lock(bool yes, void const* p, std::size_t bytes) const {
@@ -184,23 +183,27 @@ class device_memory {
   std::map<void*, std::size_t> size_of_;
   std::multimap<std::size_t, void*> free_;
 
-  static bool has(void const* p) { return p >= first_ && p < first_ + used_; }
   static void reserve() {
     void* const p = ::mmap(nullptr, most, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) fail("no addresses for the device's memory");
     first_ = static_cast<unsigned char*>(p);
-    struct sigaction action = {};
-    action.sa_sigaction = explain;
-    action.sa_flags = static_cast<int>(SA_SIGINFO | SA_RESETHAND);
-    ::sigaction(SIGSEGV, &action, nullptr);
-  }
-  static void explain(int, siginfo_t* info, void*) {  // and where it was none of that, the instruction faults again
-    if (has(info->si_addr))
-      fail(now != nullptr ? "memory is read or written before the kernel ahead was waited for"
-                          : "the host reads or writes the device's memory");
   }
 };
 device_memory memory;
+
+void explain_fault(int, siginfo_t* info, void*) {
+  bool const ours = device_memory::has(info->si_addr);
+  if (now != nullptr)
+    fail(ours && !now->predecessor_is_over ? "memory is read or written before the kernel ahead was waited for" : "a wild address");
+  if (ours) fail("the host reads or writes the device's memory");
+}  // else the instruction faults again
+
+bool const explains_faults = [] {
+  struct sigaction action = {};
+  action.sa_sigaction = explain_fault;
+  action.sa_flags = static_cast<int>(SA_SIGINFO | SA_RESETHAND);
+  return ::sigaction(SIGSEGV, &action, nullptr) == 0;
+}();
 
 // --- shared memory by __shared__ -------------------------------------------------------------------------------------------------------
 
@@ -325,45 +328,72 @@ void begin_group() {
   }
 }
 
-/// Runs the group until nobody is ready.
-void run_group() {
-  room& r = *now->where;
-  std::size_t const count = r.warps.size();
-  for (auto const [first, end] : static_shared_of_kernel()) std::memset(first, poison, static_cast<std::size_t>(end - first));
-  for (bool ran = true; ran;) {
-    ran = false;
-    std::size_t const turn = next_turn();
-    bool const reversed = backwards || (turn & 32) != 0;
-    for (std::size_t i = 0; i < count; ++i) {
-      std::size_t const w = backwards ? count - 1 - i : (i + turn) % count;
-      warp& own = r.warps[w];
-      // All that are ready, then those that are by then: nobody is two exchanges ahead of a lane that has not read its values.
-      while (own.lanes[ready] != 0) {
-        ran = true;
-        place(w, 0);
-        for (unsigned rest = std::exchange(own.lanes[ready], 0); rest != 0;) {
-          int const l = reversed ? std::bit_width(rest) - 1 : std::countr_zero(rest);
-          rest &= ~(1U << l);
-          threadIdx.x += static_cast<unsigned>(l) - current.lane;
-          current.lane = static_cast<unsigned>(l);
-          current.thread = &r.fibers[w * 32] + l;
-          fibers_switch(&scheduler, current.thread->stack_pointer);
-          if (static_cast<unsigned char*>(current.thread->stack_pointer) < r.stack(w * 32 + current.lane) + 1024)
-            fail("the thread's stack is full");
-        }
-      }
+/// Runs what is ready of a warp, then what is by then: nobody is two exchanges ahead of a lane that has not read its values. Answers
+/// whether anything was.
+bool run_warp(std::size_t w, bool from_last) {
+  room const& r = *now->where;
+  place(w, 0);
+  warp& own = *current.of_warp;
+  fiber* const first = current.thread;
+  if (own.lanes[ready] == 0) return false;
+  while (own.lanes[ready] != 0)
+    for (unsigned rest = std::exchange(own.lanes[ready], 0); rest != 0;) {
+      int const l = from_last ? std::bit_width(rest) - 1 : std::countr_zero(rest);
+      rest &= ~(1U << l);
+      threadIdx.x += static_cast<unsigned>(l) - current.lane;
+      current.lane = static_cast<unsigned>(l);
+      current.thread = first + l;
+      fibers_switch(&scheduler, current.thread->stack_pointer);
+      if (static_cast<unsigned char*>(current.thread->stack_pointer) < r.stack(w * 32 + current.lane) + 1024)
+        fail("the thread's stack is full");
     }
-  }
+  return true;
+}
+
+/// f(each of [0, count)), in an order that is another one every time.
+template <class F>
+void in_turn(std::size_t count, F const& f) {
+  std::size_t const first = next_turn() % count;
+  for (std::size_t i = 0; i < count; ++i) f(backwards ? count - 1 - i : (first + i) % count);
+}
+
+/// Runs the group until nobody is ready: a block, and of it a warp, goes as far as it can before another has its turn, so that a barrier
+/// that is not there shows.
+void run_group() {
+  for (auto const [first, end] : static_shared_of_kernel()) std::memset(first, poison, static_cast<std::size_t>(end - first));
+  bool ran;
+  auto const run_block = [&ran](std::size_t b) {
+    bool again;
+    do {
+      again = false;
+      bool const from_last = backwards || next_turn() % 2 == 1;
+      in_turn(warps_a_block(), [&](std::size_t w) { again = run_warp(b * warps_a_block() + w, from_last) || again; });
+      ran = ran || again;
+    } while (again);
+  };
+  do {
+    ran = false;
+    in_turn(now->together, run_block);
+  } while (ran);
   check_shared_memory();
 }
 
+/// Or says what the others wait for, and of the fewest of them where one is.
 void check_that_all_are_done() {
-  std::size_t w = 0;
-  for (warp const& of : now->where->warps) {
-    for (int s = 0; s < states; ++s)
-      if (of.lanes[s] != 0) place(w, static_cast<unsigned>(std::countr_zero(of.lanes[s]))), fail(stuck[s]);
-    ++w;
+  constexpr char const* waits[states] = {"", "lanes of their warp", "their block", "the blocks that run with theirs", ""};
+  std::vector<warp> const& warps = now->where->warps;
+  std::string what;
+  int fewest = 0;
+  for (state const s : {in_warp, in_block, in_group}) {
+    int threads = 0;
+    std::size_t at = 0;
+    for (std::size_t w = warps.size(); w-- > 0;)
+      if (warps[w].lanes[s] != 0) threads += std::popcount(warps[w].lanes[s]), at = w;
+    if (threads == 0) continue;
+    what += (what.empty() ? "" : ", ") + std::to_string(threads) + " threads wait for " + waits[s];
+    if (fewest == 0 || threads < fewest) place(at, static_cast<unsigned>(std::countr_zero(warps[at].lanes[s]))), fewest = threads;
   }
+  if (fewest > 0) fail(("nobody can go on: " + what).c_str());
 }
 
 /// The first group of a kernel that may start early, as far as it goes while the kernel ahead has not even begun.
