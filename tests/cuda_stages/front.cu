@@ -114,9 +114,9 @@ void shapes(char const* name) {
   struct {
     std::int64_t tokens;
     int multiprocessors;
-  } const all[] = {{1, 132}, {2, 7}, {5, 132}, {16, 1}, {17, 3}, {64, 2}, {65, 132}, {97, 4}, {2048, 132}, {4097, 132}};
+  } const all[] = {{1, 132}, {2, 7}, {5, 132}, {16, 1}, {17, 3}, {64, 2}, {65, 132}, {97, 4}, {320, 1}, {2048, 132}, {4097, 132}};
   for (auto const& s : all) {
-    if (on_fibers && (s.tokens > 100 || (s.tokens > 60 && s.multiprocessors > 4))) continue;
+    if (on_fibers && (s.tokens > 320 || (s.tokens > 60 && s.multiprocessors > 4))) continue;
     for (x_is const kind : {x_is::as_it_is, x_is::by_token, x_is::by_slot, x_is::by_slot_behind_tokens}) {
       one<Model, Scale>(name, s.tokens, s.multiprocessors, kind, -1, false);
       one<Model, Scale>(name, s.tokens, s.multiprocessors, kind, static_cast<int>(s.tokens) / 2, true);

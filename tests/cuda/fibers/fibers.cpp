@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdio>
@@ -13,6 +12,7 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -58,12 +58,6 @@ namespace {
 
 /// What a thread waits for; one that has ended is in none of these.
 enum state { ready, in_warp, in_block, in_group, asleep, for_dependency, states };
-constexpr char const* stuck[states] = {"",
-                                       "nobody can go on: the thread waits for lanes that are elsewhere",
-                                       "nobody can go on: the thread waits for the others of its block",
-                                       "nobody can go on: the thread waits for the blocks that run with its own",
-                                       "",
-                                       ""};
 
 struct fiber {
   void* stack_pointer;
@@ -71,7 +65,7 @@ struct fiber {
   unsigned mask;              // of the exchange that it waits for, and its name
   char const* operation;
   unsigned ticket;    // which barrier of its group it has arrived at
-  void const* until;  // what it sleeps until somebody wakes, and what is wrong if nobody does
+  void const* until;  // what it sleeps until somebody wakes, and where
   char const* where;
 };
 struct warp {
@@ -182,6 +176,7 @@ class device_memory {
   void release(void* p) {
     if (p != nullptr) free_.emplace(size_of_.at(p), p);
   }
+  static bool has(void const* p) { return p >= first_ && p < first_ + used_; }
   /// All of it, or what is near these bytes if they are of this memory: a lot of it is slow to lock.
   void lock(bool yes) const { lock(yes, first_, used_); }
   void lock(bool yes, void const* p, std::size_t bytes) const {
@@ -197,23 +192,27 @@ class device_memory {
   std::map<void*, std::size_t> size_of_;
   std::multimap<std::size_t, void*> free_;
 
-  static bool has(void const* p) { return p >= first_ && p < first_ + used_; }
   static void reserve() {
     void* const p = ::mmap(nullptr, most, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) fail("no addresses for the device's memory");
     first_ = static_cast<unsigned char*>(p);
-    struct sigaction action = {};
-    action.sa_sigaction = explain;
-    action.sa_flags = static_cast<int>(SA_SIGINFO | SA_RESETHAND);
-    ::sigaction(SIGSEGV, &action, nullptr);
-  }
-  static void explain(int, siginfo_t* info, void*) {  // and where it was none of that, the instruction faults again
-    if (has(info->si_addr))
-      fail(now != nullptr ? "memory is read or written before the kernel ahead was waited for"
-                          : "the host reads or writes the device's memory");
   }
 };
 device_memory memory;
+
+void explain_fault(int, siginfo_t* info, void*) {
+  bool const ours = device_memory::has(info->si_addr);
+  if (now != nullptr)
+    fail(ours && !now->predecessor_is_over ? "memory is read or written before the kernel ahead was waited for" : "a wild address");
+  if (ours) fail("the host reads or writes the device's memory");
+}  // else the instruction faults again
+
+bool const explains_faults = [] {
+  struct sigaction action = {};
+  action.sa_sigaction = explain_fault;
+  action.sa_flags = static_cast<int>(SA_SIGINFO | SA_RESETHAND);
+  return ::sigaction(SIGSEGV, &action, nullptr) == 0;
+}();
 
 // --- shared memory by __shared__ -------------------------------------------------------------------------------------------------------
 
@@ -345,53 +344,89 @@ void begin_group() {
   }
 }
 
-/// Runs the group until nobody is ready.
+/// Runs what is ready of a warp, then what is by then: nobody is two exchanges ahead of a lane that has not read its values. Answers
+/// whether anything was.
+bool run_warp(std::size_t w, bool from_last) {
+  room const& r = *now->where;
+  place(w, 0);
+  warp& own = *current.of_warp;
+  fiber* const first = current.thread;
+  if (own.lanes[ready] == 0) return false;
+  while (own.lanes[ready] != 0)
+    for (unsigned rest = std::exchange(own.lanes[ready], 0); rest != 0;) {
+      int const l = from_last ? std::bit_width(rest) - 1 : std::countr_zero(rest);
+      rest &= ~(1U << l);
+      threadIdx.x += static_cast<unsigned>(l) - current.lane;
+      current.lane = static_cast<unsigned>(l);
+      current.thread = first + l;
+      fibers_switch(&scheduler, current.thread->stack_pointer);
+      if (static_cast<unsigned char*>(current.thread->stack_pointer) < r.stack(w * 32 + current.lane) + 1024)
+        fail("the thread's stack is full");
+    }
+  return true;
+}
+
+/// f(each of [0, count)), in an order that is another one every time.
+template <class F>
+void in_turn(std::size_t count, F const& f) {
+  std::size_t const first = next_turn() % count;
+  for (std::size_t i = 0; i < count; ++i) f(backwards ? count - 1 - i : (first + i) % count);
+}
+
+/// Something that others than threads have to do, if there is anything.
+bool do_some_work() {
+  auto& work = now->where->work;
+  if (work.empty()) return false;
+  std::swap(work[next_turn() % work.size()], work.back());
+  std::function<void()> const some = std::move(work.back());
+  work.pop_back();
+  some();
+  return true;
+}
+
+/// Runs the group until nobody is ready: a block, and of it a warp, goes as far as it can before another has its turn, so that a barrier
+/// that is not there shows.
 void run_group() {
-  room& r = *now->where;
-  std::size_t const count = r.warps.size();
-  for (bool ran = true; ran;) {
+  bool ran;
+  auto const run_block = [&ran](std::size_t b) {
+    bool again;
+    do {
+      again = next_turn() % 4 == 0 && do_some_work();
+      bool const from_last = backwards || next_turn() % 2 == 1;
+      in_turn(warps_a_block(), [&](std::size_t w) { again = run_warp(b * warps_a_block() + w, from_last) || again; });
+      ran = ran || again;
+    } while (again);
+  };
+  do {
     ran = false;
-    std::size_t const turn = next_turn();
-    bool const reversed = backwards || (turn & 32) != 0;
-    for (std::size_t i = 0; i < count; ++i) {
-      std::size_t const w = backwards ? count - 1 - i : (i + turn) % count;
-      warp& own = r.warps[w];
-      // All that are ready, then those that are by then: nobody is two exchanges ahead of a lane that has not read its values.
-      while (own.lanes[ready] != 0) {
-        ran = true;
-        place(w, 0);
-        for (unsigned rest = std::exchange(own.lanes[ready], 0); rest != 0;) {
-          int const l = reversed ? std::bit_width(rest) - 1 : std::countr_zero(rest);
-          rest &= ~(1U << l);
-          threadIdx.x += static_cast<unsigned>(l) - current.lane;
-          current.lane = static_cast<unsigned>(l);
-          current.thread = &r.fibers[w * 32] + l;
-          fibers_switch(&scheduler, current.thread->stack_pointer);
-          if (static_cast<unsigned char*>(current.thread->stack_pointer) < r.stack(w * 32 + current.lane) + 1024)
-            fail("the thread's stack is full");
-        }
-      }
-    }
-    if (!r.work.empty() && (!ran || turn % 4 == 0)) {
-      std::swap(r.work[turn / 4 % r.work.size()], r.work.back());
-      std::function<void()> const work = std::move(r.work.back());
-      r.work.pop_back();
-      work();
-      ran = true;
-    }
-  }
+    in_turn(now->together, run_block);
+    if (!ran) ran = do_some_work();
+  } while (ran);
   check_shared_memory();
 }
 
+/// Or says what the others wait for, and of the fewest of them where one is.
 void check_that_all_are_done() {
-  std::size_t w = 0;
-  for (warp const& of : now->where->warps) {
-    if (now->shape.overlaps && !of.waited) place(w, 0), fail("a warp of a kernel that may start early has not waited");
-    if (of.lanes[asleep] != 0) place(w, static_cast<unsigned>(std::countr_zero(of.lanes[asleep]))), fail(current.thread->where);
-    for (int s = 0; s < states; ++s)
-      if (of.lanes[s] != 0) place(w, static_cast<unsigned>(std::countr_zero(of.lanes[s]))), fail(stuck[s]);
-    ++w;
+  constexpr char const* waits[states] = {
+      "", "lanes of their warp", "their block", "the blocks that run with theirs", "somebody to wake them", ""};
+  std::vector<warp> const& warps = now->where->warps;
+  std::string what;
+  int fewest = 0;
+  for (state const s : {in_warp, in_block, in_group, asleep}) {
+    int threads = 0;
+    std::size_t at = 0;
+    for (std::size_t w = warps.size(); w-- > 0;)
+      if (warps[w].lanes[s] != 0) threads += std::popcount(warps[w].lanes[s]), at = w;
+    if (threads == 0) continue;
+    what += (what.empty() ? "" : ", ") + std::to_string(threads) + " threads wait for " + waits[s];
+    if (s == asleep)
+      what += std::string(", one of them ") +
+              now->where->fibers[at * 32 + static_cast<std::size_t>(std::countr_zero(warps[at].lanes[s]))].where;
+    if (fewest == 0 || threads < fewest) place(at, static_cast<unsigned>(std::countr_zero(warps[at].lanes[s]))), fewest = threads;
   }
+  if (fewest > 0) fail(("nobody can go on: " + what).c_str());
+  for (std::size_t w = 0; w < warps.size(); ++w)
+    if (now->shape.overlaps && !warps[w].waited) place(w, 0), fail("a warp of a kernel that may start early has not waited");
 }
 
 /// The first group of a kernel that may start early, as far as it goes while the kernel ahead has not even begun.
@@ -528,7 +563,7 @@ unsigned char const* shared_of(unsigned rank) {
 void barrier_of_some(int id, int members) {
   if (id <= 0 || id > 15 || members % 32 != 0) fail("there is no such named barrier");
   int& here = current.of_block->at_named[id];
-  if (++here < members) return sleep(&here, "nobody can go on: the thread waits at a named barrier");
+  if (++here < members) return sleep(&here, "at a named barrier");
   here = 0;
   wake(&here);
 }

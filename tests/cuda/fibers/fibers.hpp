@@ -79,7 +79,7 @@ unsigned char const* shared_of(unsigned rank);
 /// Barrier `id` of `members` threads of the block.
 void barrier_of_some(int id, int members);
 
-/// Waits until somebody calls wake(what); `where` says what is wrong if nobody does.
+/// Waits until somebody calls wake(what), at `where`.
 void sleep(void const* what, char const* where);
 void wake(void const* what);
 /// Has work done by others than threads, a copy engine say: when no thread can go on, or sooner.

@@ -57,7 +57,7 @@ inline void mbarrier_wait(std::uint64_t* bar, std::uint32_t parity) {
     std::memcpy(&b, bar, sizeof(b));
     if (b.mark != 0xB7) ::fibers::fail("an mbarrier that nobody has initialised");
     if (b.phase != parity) return;
-    ::fibers::sleep(bar, "the thread waits at an mbarrier");
+    ::fibers::sleep(bar, "at an mbarrier");
   }
 }
 
