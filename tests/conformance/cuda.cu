@@ -86,6 +86,7 @@ inline void finish() { static_cast<void>(waited({}, "finish")); }
 #include <cuda/kernels_agree.hpp>
 #include <cuda/up_agrees.hpp>
 #if CONFORMANCE_HOPPER
+#include <cuda/hopper_tiles_agree.hpp>
 #include <cuda/router_agrees.hpp>
 #include <cuda/tensor_map_laws.hpp>
 #endif

@@ -95,6 +95,14 @@ struct w8a8_whole_blocks {
   static constexpr bool residual = true;
   static constexpr double bound = 1e-3;
 };
+struct w8a8_ue8m0_whole_blocks {
+  static constexpr moe_config config{.hidden = 256, .inter = 128, .experts = 8, .top_k = 2, .norm = norm_fn::sum, .shared_inter = 128};
+  using policy = policies::fp8_w8a8_ue8m0;
+  using x_type = moesaic::bf16;
+  using y_type = moesaic::bf16;
+  static constexpr bool residual = false;
+  static constexpr double bound = 1e-3;
+};
 struct bf16_activations {
   static constexpr moesaic::layer_policy policy{.activations = moesaic::activation_format::bf16};
 };
@@ -258,6 +266,7 @@ void for_each_forward_case(F const& f) {
   run_forward_case<layers::w8a8>(f);
   run_forward_case<layers::w8a8_whole_blocks>(f);
   run_forward_case<layers::w8a8_ue8m0>(f);
+  run_forward_case<layers::w8a8_ue8m0_whole_blocks>(f);
   run_forward_case<layers::bf16_between>(f);
 }
 

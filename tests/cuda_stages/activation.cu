@@ -75,7 +75,7 @@ template <activation_fn A, class Terms>
 void activate_all(float limit, bool biased) {
   for (std::int64_t const rows : {1, 5, 66})
     for (std::int64_t const cols : {8, 96, 128, 136, 2048, 4000, 10}) {
-      if (on_simt && rows * cols > 6000) continue;
+      if (on_fibers && rows * cols > 6000) continue;
       for (int const count : {-1, 3, 100}) {
         std::string const name =
             text("function ", static_cast<int>(A), std::is_same_v<Terms, expert_terms> ? biased ? " biases" : " weights" : "", " limit ",
@@ -121,7 +121,7 @@ void activate_all(float limit, bool biased) {
 void check_activation() {
   for (std::int64_t const rows : {1, 3, 70})
     for (std::int64_t const cols : {4, 8, 100, 1024, 7168, 6}) {
-      if (on_simt && rows * cols > 30000) continue;
+      if (on_fibers && rows * cols > 30000) continue;
       widen<bf16, activation_format::f32>(rows, cols, 0);
       widen<bf16, activation_format::f32>(rows, cols, 8);
       widen<fp16, activation_format::f32>(rows, cols, 0);

@@ -80,7 +80,7 @@ void all() {
   for (std::int64_t const tokens : {1, 3, 130})
     for (int const top_k : {1, 2, 6, 8, 9, 12, 17})
       for (std::int64_t const cols : {8, 64, 100, 2048, 2880, 7168, 13}) {
-        if (tokens * cols > (on_simt ? 3000 : 22000)) continue;
+        if (tokens * cols > (on_fibers ? 3000 : 22000)) continue;
         if (tokens > 3 && top_k > 9) continue;
         for (added const& a : kinds)
           for (bool const hostile : {false, true}) one<Y, P>(tokens, top_k, cols, 8, 0, a, hostile);

@@ -153,8 +153,9 @@ void compare(std::string const& name, char const* what, array<T>& expected) {
               static_cast<long long>(first) - static_cast<long long>(array<T>::margin), g, e);
 }
 
-/// What was launched is over, and could have begun early; answers whether it could be launched.
-inline bool finish(std::string const& name, moesaic::status const& s) {
+/// What was launched is over, and could have begun early; answers whether it could be launched. `launches`: how many they were to be, if
+/// that is known.
+inline bool finish(std::string const& name, moesaic::status const& s, [[maybe_unused]] long launches = -1) {
   if (!s) {
     ++failures;
     std::printf("FAIL %s: launch: %s\n", name.c_str(), moesaic::describe(s).c_str());
@@ -162,12 +163,12 @@ inline bool finish(std::string const& name, moesaic::status const& s) {
   }
   need(cudaGetLastError(), name.c_str());
   need(cudaDeviceSynchronize(), name.c_str());
-#if defined(MOESAIC_SIMT)
-  if (simt::launches.overlapping != simt::launches.all) {
+#if defined(MOESAIC_ON_FIBERS)
+  auto const [all, overlapping] = fibers::take_counts();
+  if (overlapping != all || (launches >= 0 && all != launches)) {
     ++failures;
-    std::printf("FAIL %s: a kernel that waits for the one ahead of it to be over\n", name.c_str());
+    std::printf("FAIL %s: %ld launches, of which %ld may start early\n", name.c_str(), all, overlapping);
   }
-  simt::launches = {};
 #endif
   return true;
 }
@@ -203,10 +204,10 @@ std::string text(Parts const&... parts) {
 }
 
 /// Whether this run is the slow one, on a CPU.
-#if defined(MOESAIC_SIMT)
-inline constexpr bool on_simt = true;
+#if defined(MOESAIC_ON_FIBERS)
+inline constexpr bool on_fibers = true;
 #else
-inline constexpr bool on_simt = false;
+inline constexpr bool on_fibers = false;
 #endif
 
 void check_select();

@@ -58,11 +58,11 @@ void check_map() {
                       {128, 8},  {129, 8},  {511, 8},  {512, 8},  {513, 8},  {1024, 8},   {1025, 8},   {2000, 6},
                       {4096, 8}, {4097, 8}, {8191, 8}, {8192, 8}, {8193, 8}, {20000, 12}, {131072, 1}, {100003, 8}};
   for (auto const& s : shapes) {
-    if (on_simt && s.tokens * s.top_k > 140000) continue;
+    if (on_fibers && s.tokens * s.top_k > 140000) continue;
     bool const large = s.tokens * s.top_k > 20000;
     for (int const experts : {1, 2, 7, 16, 64, 160, 256, 257, 384, 512, 768, 1000, 3000, 5000}) {
       if (s.tokens * s.top_k > 100000 && experts != 1 && experts != 256 && experts != 384) continue;
-      if (on_simt && ((large && experts != 256 && experts != 384) || (experts == 5000 && s.tokens > 64))) continue;
+      if (on_fibers && ((large && experts != 256 && experts != 384) || (experts == 5000 && s.tokens > 64))) continue;
       for (ids_are const kind :
            {ids_are::uniform, ids_are::one_expert, ids_are::skewed, ids_are::wild, ids_are::ascending, ids_are::nobodys})
         one(s.tokens, s.top_k, experts, kind, 0, false);

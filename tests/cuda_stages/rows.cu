@@ -20,8 +20,8 @@ constexpr char const* type = sizeof(T) == 4            ? "f32"
                              : std::is_same_v<T, bf16> ? "bf16"
                                                        : "fp16";
 
-/// `shift`: elements by which x starts off its alignment. All items but the last `left_out`; where some are, a number in memory leaves out a
-/// row as well.
+/// `shift`: elements by which x starts off its alignment. All items but the last `left_out`; where some are, a number in memory leaves out
+/// a row as well.
 template <class T, class Scale>
 void quantize(std::int64_t rows, std::int64_t cols, std::int64_t gap, int shift, bool hostile, std::int64_t left_out) {
   std::int64_t const stride = cols + gap, blocks = ceil_div(cols, scale_block);
@@ -53,7 +53,7 @@ void quantize(std::int64_t rows, std::int64_t cols, std::int64_t gap, int shift,
 
 /// Every bf16 in blocks whose scale comes from each of many largest values.
 void every_bf16() {
-  std::int64_t const rows = on_simt ? 48 : 512, cols = 65536;
+  std::int64_t const rows = on_fibers ? 48 : 512, cols = 65536;
   array<bf16> x(static_cast<std::size_t>(rows * cols));
   array<std::uint8_t> codes(static_cast<std::size_t>(rows * cols));
   array<float> scales(static_cast<std::size_t>(cols / scale_block * rows));
@@ -101,7 +101,7 @@ template <class T, class Scale>
 void quantize_shapes() {
   for (std::int64_t const rows : {1, 2, 3, 4, 5, 8, 33, 130})
     for (std::int64_t const cols : {8, 16, 120, 128, 136, 256, 1024, 2048, 2880, 7168, 5, 100, 129}) {
-      if (on_simt && rows > 5 && cols > 256) continue;
+      if (on_fibers && rows > 5 && cols > 256) continue;
       for (bool const hostile : {false, true}) {
         quantize<T, Scale>(rows, cols, 0, 0, hostile, 0);
         quantize<T, Scale>(rows, cols, 8, 0, hostile, 0);
@@ -222,13 +222,13 @@ void check_rows() {
   every_bf16();
   for (std::uint32_t const exponent : {0U, 40U, 113U, 114U, 120U, 127U, 200U, 254U})
     every_quotient<bf16>(exponent * 128, (exponent + 1) * 128);
-  every_quotient<fp16>(0, on_simt ? 64 : 0x800);
+  every_quotient<fp16>(0, on_fibers ? 64 : 0x800);
   every_quotient<fp16>(13 * 1024, 14 * 1024);
-  every_quotient<fp16>(30 * 1024, on_simt ? 30 * 1024 + 64 : 31 * 1024);
+  every_quotient<fp16>(30 * 1024, on_fibers ? 30 * 1024 + 64 : 31 * 1024);
   for (std::int64_t const tokens : {1, 3, 64, 257})
     for (int const top_k : {1, 3, 8})
       for (std::int64_t const cols : {8, 16, 48, 128, 1000, 2880, 7168, 20480, 7}) {
-        if (on_simt && tokens > 3 && cols > 128) continue;
+        if (on_fibers && tokens > 3 && cols > 128) continue;
         for (bool const both_ways : {false, true})
           for (bool const with_holes : {false, true}) {
             permute_one<bf16>(tokens, top_k, cols, 0, both_ways, with_holes);

@@ -78,7 +78,7 @@ void one(char const* name) {
   for (int kind = 0; kind < kinds; ++kind)
     for (int bias_kind = 0; bias_kind < (c.bias || c.logit_bias ? 4 : 1); ++bias_kind)
       for (std::int64_t const tokens : {1, 3, 4, 37, 600}) {
-        if (on_simt && tokens > 37) continue;
+        if (on_fibers && tokens > 37) continue;
         std::int64_t const stride = c.choices() + (kind % 2 == 0 ? 0 : 3);
         array<float> logits(static_cast<std::size_t>(tokens * stride)), bias(static_cast<std::size_t>(c.choices())),
             logit_bias(static_cast<std::size_t>(c.choices())), weights(static_cast<std::size_t>(tokens * c.top_k));

@@ -7,8 +7,8 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda::ptx {
 
-inline void wait_for_dependency() { simt::wait_for_dependency(); }
-inline void launch_dependents() { simt::launch_dependents(); }
+inline void wait_for_dependency() { ::fibers::wait_for_dependency(); }
+inline void launch_dependents() { ::fibers::launch_dependents(); }
 inline void follow_dependency() {
   wait_for_dependency();
   launch_dependents();
