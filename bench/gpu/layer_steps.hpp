@@ -56,9 +56,9 @@ struct stepwise : moesaic::cuda::on<moesaic::tune::sm90a> {
   status front(Arguments const&... arguments) const {
     return after(base::front(arguments...), layer_step::front);
   }
-  template <moesaic::activation_format F, class X>
-  status gather(moesaic::matrix_view<X const> x, moesaic::dispatch_map const& map, moesaic::cuda::sorted_rows const& to) const {
-    return after(base::gather<F>(x, map, to), layer_step::shared_gather);
+  template <moesaic::activation_format F, class... Arguments>
+  status gather(Arguments const&... arguments) const {
+    return after(base::gather<F>(arguments...), layer_step::shared_gather);
   }
   template <moesaic::activation_format F, class Rows, class Prepared, class Rule, class Out, class... More>
   status up(Rows const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets, Rule const& rule, Out const& out,
@@ -68,7 +68,7 @@ struct stepwise : moesaic::cuda::on<moesaic::tune::sm90a> {
   template <class Rows, class Prepared, class Out, class... More>
   status grouped_gemm(moesaic::gemm_input<Rows> const& a, Prepared const& w, std::int32_t const* offsets, moesaic::matrix_view<Out> out,
                       More const&... more) const {
-    constexpr bool routes = !std::is_same_v<Rows, moesaic::cuda::sorted_rows>;
+    constexpr bool routes = !std::is_same_v<Rows, moesaic::cuda::sorted_rows<float>>;
     return after(base::grouped_gemm(a, w, offsets, out, more...), routes               ? layer_step::router
                                                                   : offsets != nullptr ? layer_step::down
                                                                                        : layer_step::shared_down);

@@ -49,10 +49,9 @@ struct context_type : moesaic::cuda::on<arch> {
 #if CONFORMANCE_HOPPER
   static constexpr double e4m3_error = 4e-4;  // of wgmma's sums: 2.4e-4 on an H200
 
-  template <moesaic::activation_format F, class X, class... More>
-  moesaic::status gather(moesaic::matrix_view<X const> x, moesaic::dispatch_map const& map, moesaic::cuda::sorted_rows const& to,
-                         More... more) const {
-    return after(base::gather<F>(x, map, to, more...), __PRETTY_FUNCTION__);
+  template <moesaic::activation_format F, class... Arguments>
+  moesaic::status gather(Arguments const&... arguments) const {
+    return after(base::gather<F>(arguments...), __PRETTY_FUNCTION__);
   }
   template <moesaic::activation_format F, class... Arguments>
   moesaic::status up(Arguments const&... arguments) const {

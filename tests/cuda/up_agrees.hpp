@@ -33,8 +33,11 @@ void expect_bits_of_stages(Case& c, bool gathered, moesaic::activation_rule<A, T
   using rows = std::remove_cvref_t<decltype(input.rows)>;
 
   gemm_output const gates(all_rows, c.n), right(all_rows, c.n), ups(all_rows, c.n);
-  need(moesaic::grouped_gemm(ctx, input, gate.weights, c.offsets.data(), gates.view()));
-  need(moesaic::grouped_gemm(ctx, input, up.weights, c.offsets.data(), ups.view()));
+  auto const multiply = [&](moesaic::weight_matrices<Case::format> const& w, gemm_output const& out) {  // not by wgmma
+    need(cuda::launch_portable_gemm(nullptr, 500, cuda::gemm_arguments<rows, Case::format>{input, w, c.offsets.data(), out.view()}));
+  };
+  multiply(gate.weights, gates);
+  multiply(up.weights, ups);
   need(moesaic::activation<Format>(ctx, gates.view(), ups.view(), right.view(), c.offsets.data() + gemm_experts, rule));
   stamp::finish();
   ASSERT_FALSE(right.values.is_untouched(0));

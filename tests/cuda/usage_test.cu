@@ -16,6 +16,7 @@ static_assert(std::is_same_v<decltype(moesaic::cuda::on{cudaStream_t{}}), moesai
 static_assert(std::is_same_v<decltype(moesaic::cuda::on{cudaStream_t{}, moesaic::tune::sm90a{}}), backend>);
 static_assert(std::is_same_v<decltype(moesaic::cuda::on{cudaStream_t{}, exact{}}), moesaic::cuda::on<exact>>);
 static_assert(moesaic::backend<moesaic::cuda::on<exact>>);
+static_assert(moesaic::detail::has_own_rows<backend, moesaic::layer<my_model, moesaic::policies::fp8_w8a8_ue8m0>>);
 static_assert(moesaic::detail::has_own_rows<moesaic::cuda::on<exact>, layer> && moesaic::detail::folds_shared<backend, layer>);
 
 bool has_gpu() {

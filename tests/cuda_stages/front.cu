@@ -147,7 +147,7 @@ void check_front() {
   shapes<narrow<models::mixtral_8x7b, 128>>("mixtral_8x7b");
   shapes<narrow<models::gpt_oss_120b, 128>>("gpt_oss_120b");
   shapes<narrow<models::longcat_flash, 128>>("longcat_flash");
-  shapes<narrow<models::llama4_scout, 128>>("llama4_scout");
+  shapes<narrow<models::llama4_scout, 128>, e8m0_as_f32>("llama4_scout");
   shapes<odd_experts>("odd_experts");
   if (!on_fibers) shapes<models::deepseek_v3>("deepseek_v3, all of it");
 }

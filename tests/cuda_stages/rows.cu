@@ -218,6 +218,7 @@ void check_rows() {
   quantize_shapes<fp16, float>();
   quantize_shapes<float, float>();
   quantize_shapes<float, std::uint8_t>();
+  quantize_shapes<bf16, e8m0_as_f32>();
   every_bf16();
   for (std::uint32_t const exponent : {0U, 40U, 113U, 114U, 120U, 127U, 200U, 254U})
     every_quotient<bf16>(exponent * 128, (exponent + 1) * 128);

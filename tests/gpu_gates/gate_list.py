@@ -67,6 +67,10 @@ GATES = [
         "weight_gemm_kernel": Kernel(has=("ACQBULK", "PREEXIT")),
         "probe": Kernel(lacks=("ACQBULK",)),
     }),
+    Gate("tests/gpu_gates/units/layer.cu", flags=("-DUE8M0",), seconds=20, kernels={
+        "row_gemm_kernel": Kernel(has=("QGMMA", "ACQBULK", "PREEXIT"), registers=240),
+        "weight_gemm_kernel": Kernel(has=("QGMMA", "ACQBULK", "PREEXIT"), registers=168),
+    }),
     # Rows that are not quantised: the step up of three terms a row.
     Gate("tests/gpu_gates/units/layer.cu", flags=("-DPORTABLE", "-DUNQUANTISED"), seconds=20, kernels={
         "": Kernel(spills=640, **WAITS),

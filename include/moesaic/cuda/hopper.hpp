@@ -26,14 +26,16 @@ struct mapped_matrices<weight_format::e4m3_128x128> : weight_matrices<weight_for
   sm90::weight_operand operand{};
 };
 
-/// Quantised rows, sorted by expert: what the first expert GEMM reads, and what it writes.
-struct sorted_rows : quantized_rows<float> {
+/// Quantised rows, sorted by expert: what the first expert GEMM reads, and what it writes. Scale: float, or e8m0_as_f32 where the policy
+/// has UE8M0, since wgmma's sums are promoted by fp32.
+template <class Scale>
+struct sorted_rows : quantized_rows<Scale> {
   using element = std::uint8_t;
 
   template <class Arena>
   static sorted_rows take(Arena& a, std::int64_t rows, std::int64_t cols) {
     auto* const codes = a.template take<std::uint8_t>(rows * cols);
-    return {{codes, a.template take<float>(ceil_div(cols, scale_block) * align_up(rows, 4)), rows, cols}};
+    return {{codes, a.template take<Scale>(ceil_div(cols, scale_block) * align_up(rows, 4)), rows, cols}};
   }
 };
 
@@ -41,8 +43,7 @@ namespace detail {
 
 /// Layers whose expert GEMMs run on wgmma, with the activation and its quantisation in the first one's epilogue.
 template <class L>
-concept runs_on_wgmma = L::policy.weights == weight_format::e4m3_128x128&& L::policy.activations ==
-                            activation_format::e4m3_1x128&& is_gated(L::config.act) &&
+concept runs_on_wgmma = L::policy.weights == weight_format::e4m3_128x128&& is_quantized(L::policy.activations) && is_gated(L::config.act) &&
                         sm90::takes_shape(L::config.inter, L::config.hidden) &&
                         (L::config.shared_inter == 0 || sm90::takes_shape(L::config.shared_inter, L::config.hidden));
 
@@ -61,7 +62,7 @@ struct hopper {
 
   template <class L>
   requires detail::runs_on_wgmma<L>
-  using rows = sorted_rows;
+  using rows = sorted_rows<std::conditional_t<L::policy.activations == activation_format::e4m3_1x128, float, e8m0_as_f32>>;
   template <class L>
   requires detail::runs_on_wgmma<L>
   using partial = bf16;
@@ -92,10 +93,10 @@ struct hopper {
 
   /// to = x, quantised, a row for each of a token's slots, or with an empty map a row for each token. With shared_rows = x.rows the shared
   /// expert's rows come first, a row for each token.
-  template <activation_format, class X>
-  status gather(matrix_view<X const> x, dispatch_map const& map, sorted_rows const& to, std::int64_t shared_rows = 0) const {
-    if (map.slot_to_row != nullptr) return start_quantize_permute<X, float>(stream, x, map, to, shared_rows);
-    return launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<X, float>{x, to});
+  template <activation_format, class X, class Scale>
+  status gather(matrix_view<X const> x, dispatch_map const& map, sorted_rows<Scale> const& to, std::int64_t shared_rows = 0) const {
+    if (map.slot_to_row != nullptr) return start_quantize_permute<X, Scale>(stream, x, map, to, shared_rows);
+    return launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<X, Scale>{x, to});
   }
 
   template <class L>
@@ -110,21 +111,21 @@ struct hopper {
   status front(select_experts<L> const& select, build_dispatch_map const& map, memory scratch, X const&... x) const {
     return launch_front(stream, multiprocessors, select, map, scratch, x...);
   }
-  template <class L, class X>
+  template <class L, class X, class Scale>
   status front(select_experts<L> const& select, build_dispatch_map const& map, memory scratch, matrix_view<X const> x,
-               sorted_rows const& to, std::int64_t shared_rows) const {
-    return launch_front(stream, multiprocessors, select, map, scratch, x, static_cast<quantized_rows<float> const&>(to), shared_rows);
+               sorted_rows<Scale> const& to, std::int64_t shared_rows) const {
+    return launch_front(stream, multiprocessors, select, map, scratch, x, static_cast<quantized_rows<Scale> const&>(to), shared_rows);
   }
 
   /// The step up in one launch: gate and up columns of a row meet in one tile, whose epilogue activates and quantises. With shared_rows the
   /// shared expert's rows come first and are multiplied along.
-  template <activation_format, class Prepared, activation_fn A, class Terms>
-  status up(gemm_input<sorted_rows> const& x, Prepared const& gate, Prepared const& up, std::int32_t const* expert_offsets,
-            activation_rule<A, Terms> const& rule, sorted_rows const& out, Prepared const* shared_gate = nullptr,
+  template <activation_format, class Scale, class Prepared, activation_fn A, class Terms>
+  status up(gemm_input<sorted_rows<Scale>> const& x, Prepared const& gate, Prepared const& up, std::int32_t const* expert_offsets,
+            activation_rule<A, Terms> const& rule, sorted_rows<Scale> const& out, Prepared const* shared_gate = nullptr,
             Prepared const* shared_up = nullptr, std::int64_t shared_rows = 0) const {
     return sm90::multiply(stream, x.rows, {{&gate.operand, &up.operand}, {operand_of(shared_gate), operand_of(shared_up)}, shared_rows},
-                          {expert_offsets, gate.experts, gate.n, gate.k, true},
-                          sm90::activate_quantize<float, A, Terms, Arch::fast_activation>{out, rule});
+                          {expert_offsets, gate.experts, gate.n, gate.k, false},  // the front has just written the offsets
+                          sm90::activate_quantize<Scale, A, Terms, Arch::fast_activation>{out, rule});
   }
 
   /// The step up of rows that are not quantised, by the portable kernels.
@@ -135,8 +136,8 @@ struct hopper {
   }
 
   /// The step down, one rounding to bf16; the shared expert as in the step up.
-  template <class Prepared>
-  status grouped_gemm(gemm_input<sorted_rows> const& a, Prepared const& w, std::int32_t const* expert_offsets, matrix_view<bf16> out,
+  template <class Scale, class Prepared>
+  status grouped_gemm(gemm_input<sorted_rows<Scale>> const& a, Prepared const& w, std::int32_t const* expert_offsets, matrix_view<bf16> out,
                       Prepared const* shared = nullptr, std::int64_t shared_rows = 0) const {
     return sm90::multiply(stream, a.rows, {{&w.operand}, {operand_of(shared)}, shared_rows}, {expert_offsets, w.experts, w.n, w.k, true},
                           sm90::store_bf16{out.data, out.stride});

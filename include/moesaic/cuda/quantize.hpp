@@ -34,11 +34,11 @@ struct quotient_of {
   }
 };
 /// A power of two: the product with its reciprocal is the quotient.
-template <class X>
-struct quotient_of<X, std::uint8_t> {
+template <class X, class Scale>
+requires(!std::is_same_v<Scale, float>) struct quotient_of<X, Scale> {
   float r;
 
-  MOESAIC_INLINE explicit quotient_of(std::uint8_t scale) : r(moesaic::detail::quotient(1.0F, e8m0_to_float(scale))) {}
+  MOESAIC_INLINE explicit quotient_of(Scale scale) : r(moesaic::detail::quotient(1.0F, scale_to_float(scale))) {}
   MOESAIC_INLINE float operator()(float x) const { return product(x, r); }
 };
 

@@ -25,4 +25,9 @@ MOESAIC_INLINE constexpr std::uint8_t to_e8m0_ceil(float x) {
   return static_cast<std::uint8_t>(detail::pick(a >= inf_bits, 0xFFu, clamped));
 }
 
+/// The number that a code stands for, held in fp32: for kernels that load fp32 scales and no others.
+struct e8m0_as_f32 {
+  float value;
+};
+
 }  // namespace moesaic::inline MOESAIC_ABI

@@ -32,7 +32,7 @@ struct dispatch_map {
 
 /// Rows quantised to E4M3 in blocks of 128 columns: value = code · scale. `codes` u8 [rows, cols] row-major; `scales`
 /// [⌈cols/128⌉][scale_stride] with scale_stride = rows rounded up to 4: the transposed layout that block-scaled GEMMs load. Scale is float
-/// or u8 (UE8M0).
+/// or u8 (UE8M0), or inside a backend e8m0_as_f32.
 template <class Scale>
 struct quantized_rows {
   std::uint8_t* codes = nullptr;
@@ -49,6 +49,7 @@ struct quantized_rows {
 /// A stored scale as the number it stands for.
 MOESAIC_INLINE constexpr float scale_to_float(float scale) { return scale; }
 MOESAIC_INLINE constexpr float scale_to_float(std::uint8_t e8m0) { return e8m0_to_float(e8m0); }
+MOESAIC_INLINE constexpr float scale_to_float(e8m0_as_f32 scale) { return scale.value; }
 
 /// What a grouped GEMM multiplies: rows of fp32 or quantised rows, either already sorted by expert, or still one per token and gathered
 /// through row_to_slot while they are read (row r is then token row_to_slot[r] / top_k): no expanded copy is made.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include <moesaic/core/same_as.hpp>
 #include <moesaic/num/block_scale.hpp>
 #include <moesaic/num/convert.hpp>
 #include <moesaic/semantics/group.hpp>
@@ -13,10 +14,12 @@ namespace moesaic::inline MOESAIC_ABI {
 /// The scale of a block whose largest magnitude is amax, as it is stored: fp32, or rounded up to a power of two.
 template <class Scale>
 MOESAIC_INLINE constexpr Scale scale_for(float amax) {
-  if constexpr (sizeof(Scale) == 1)
-    return block_scale_e8m0(amax);
-  else
+  if constexpr (detail::same_as<Scale, float>)
     return block_scale(amax);
+  else if constexpr (detail::same_as<Scale, e8m0_as_f32>)
+    return {e8m0_to_float(block_scale_e8m0(amax))};
+  else
+    return block_scale_e8m0(amax);
 }
 
 /// Scratch of one block of columns on its way into E4M3.

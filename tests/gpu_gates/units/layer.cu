@@ -1,10 +1,13 @@
 // All kernels of one layer, as a program that includes the door and makes one layer of it gets them: Hopper's, or with -DPORTABLE everybody's;
-// of quantised rows, or with -DUNQUANTISED of others.
+// of quantised rows, with -DUE8M0 those with scales of
+// powers of two, or with -DUNQUANTISED of others.
 #include <moesaic/cuda.hpp>
 
 namespace {
-#ifdef UNQUANTISED
+#if defined(UNQUANTISED)
 using policy = moesaic::policies::fp8_weights;
+#elif defined(UE8M0)
+using policy = moesaic::policies::fp8_w8a8_ue8m0;
 #else
 using policy = moesaic::policies::fp8_w8a8;
 #endif

@@ -13,7 +13,7 @@ namespace moesaic::inline MOESAIC_ABI::cuda::ptx {
 /// The block's dynamic shared memory.
 template <class T>
 __device__ inline T* dynamic_shared() {
-  extern __shared__ __align__(128) unsigned char moesaic_dynamic_shared[];
+  extern __shared__ __align__(1024) unsigned char moesaic_dynamic_shared[];
   return reinterpret_cast<T*>(moesaic_dynamic_shared);
 }
 

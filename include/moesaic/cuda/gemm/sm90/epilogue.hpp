@@ -155,7 +155,7 @@ struct activate_quantize {
     for (int half = 0; half < 2; ++half) {
       int const r = at.fragment_row() + 8 * half;
       bool const exists = r < at.rows_left;
-      row_rule const of_row = rule.of_row(exists ? at.row + r : at.row, out.cols);
+      row_rule const of_row = rule.of_row(at.row + (exists ? r : at.rows_left - 1), out.cols);  // else the expert's last row
       float hidden[Half / 2];
       std::uint32_t amax = 0;
 #pragma unroll
@@ -187,7 +187,7 @@ struct activate_quantize {
 
   template <int Half>
   __device__ void columns(float const (&sum)[2][Half], char* staging, column_place const& at) const {
-    constexpr int pitch = 144, tokens = Half * 2, warps = at.threads() / 32;
+    constexpr int pitch = 144, tokens = Half * 2, warps = column_place::threads() / 32;
     auto* const amax_of = reinterpret_cast<std::uint32_t*>(staging + tokens * pitch);  // [warps][tokens]
     float hidden[Half];
     at.meet();  // the last tile has been read

@@ -21,12 +21,13 @@ struct gemm_shape {
   std::int32_t const* expert_offsets;  ///< null: one expert, all rows
   int experts;
   std::int64_t n, k;
-  bool overlaps;  ///< see launch_persistent
+  bool reads_early;  ///< see launch_persistent
 };
 
 /// Epilogue::matrices weights times x.rows rows of x, into the epilogue. n and k are multiples of 128. At most most_experts experts.
-template <class Epilogue>
-status multiply(cudaStream_t stream, quantized_rows<float> const& x, gemm_weights<Epilogue::matrices> const& w, gemm_shape const& shape,
+/// Scale: float, or e8m0_as_f32, which is read as one.
+template <class Scale, class Epilogue>
+status multiply(cudaStream_t stream, quantized_rows<Scale> const& x, gemm_weights<Epilogue::matrices> const& w, gemm_shape const& shape,
                 Epilogue const& epilogue) {
   constexpr int most_experts = 1024;  // the schedule lies in shared memory
   if (x.rows == 0) return {};
@@ -41,16 +42,17 @@ status multiply(cudaStream_t stream, quantized_rows<float> const& x, gemm_weight
   a.shared_rows = static_cast<std::int32_t>(w.shared_rows);
   a.experts = shape.experts;
   a.k_blocks = static_cast<int>(shape.k / scale_block);
+  a.reads_early = shape.reads_early;
   a.epilogue = epilogue;
   auto const by_rows = [&]<class Tile>(Tile) {
     a.n_tiles = static_cast<int>(shape.n / (Epilogue::matrices == 2 ? scale_block : Tile::columns));
     if (status const s = make_row_operand(x, Tile::rows, Tile::scale_rows, a.x); !s) return s;
-    return launch_row_gemm<Tile>(stream, a, shape.overlaps);
+    return launch_row_gemm<Tile>(stream, a);
   };
   auto const by_weights = [&]<class Tile>(Tile) {
     a.n_tiles = static_cast<int>(shape.n / Tile::columns);
     if (status const s = make_row_operand(x, Tile::rows, Tile::scale_rows, a.x); !s) return s;
-    return launch_weight_gemm<Tile>(stream, a, shape.overlaps);
+    return launch_weight_gemm<Tile>(stream, a);
   };
   constexpr int matrices = Epilogue::matrices;
   std::int64_t const routed = x.rows - w.shared_rows;

@@ -19,7 +19,8 @@ struct row_operand {
 };
 
 /// For boxes of `code_rows` rows of codes and `scale_rows` scales; rows.cols a multiple of 16, codes and scales 16-byte aligned.
-inline status make_row_operand(quantized_rows<float> const& x, int code_rows, int scale_rows, row_operand& out) {
+template <class Scale>
+status make_row_operand(quantized_rows<Scale> const& x, int code_rows, int scale_rows, row_operand& out) {
   if (status const s = make_tensor_map("a.codes", {x.codes, x.rows, x.cols, x.cols, 1, code_rows, scale_block, true}, out.codes); !s)
     return s;
   return make_tensor_map("a.scales", {x.scales, ceil_div(x.cols, scale_block), x.scale_stride, x.scale_stride * 4, 4, 1, scale_rows, false},

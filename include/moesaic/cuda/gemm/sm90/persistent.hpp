@@ -22,6 +22,7 @@ struct gemm_arguments {
   std::int32_t const* expert_offsets;
   std::int32_t rows, shared_rows;
   int experts, n_tiles, k_blocks;
+  bool reads_early;  ///< expert_offsets and weights may be read while the kernel ahead still runs: it is not what writes them
   Epilogue epilogue;
 
   /// A group is an expert; the shared one is the first.

@@ -178,7 +178,7 @@ struct router_gemm {
 template <class Tile>
 __global__ void __launch_bounds__(Tile::threads, 1) router_gemm_kernel(__grid_constant__ router_arguments const p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  extern __shared__ __align__(1024) char shared[];
+  char* const shared = ptx::dynamic_shared<char>();
   auto* const full = reinterpret_cast<std::uint64_t*>(shared + Tile::barriers_at);
   auto* const empty = full + Tile::stages;
   if (threadIdx.x == 0) {

@@ -147,6 +147,7 @@ __global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel(__grid_const
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(1024) char shared[];
   int const warp = static_cast<int>(threadIdx.x) / 32;
+  if (!p.reads_early) ptx::wait_for_dependency();
   detail::row_gemm<Tile, Epilogue> const work{detail::persistent_cta<Tile, Epilogue>::begin(p, shared)};
   ptx::follow_dependency();
   if (warp < 4) {

@@ -128,6 +128,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::ctas) weight_gemm_kernel(
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(1024) char shared[];
   int const warp = static_cast<int>(threadIdx.x) / 32;
+  if (!p.reads_early) ptx::wait_for_dependency();
   detail::weight_gemm<Tile, Epilogue> const work{detail::persistent_cta<Tile, Epilogue>::begin(p, shared)};
   if (warp == math_warpgroups * 4) {
     if (ptx::elect_one()) work.produce();
