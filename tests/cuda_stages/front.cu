@@ -81,7 +81,7 @@ void one(char const* name, std::int64_t tokens, int multiprocessors, x_is kind, 
                    : kind == x_is::by_token
                        ? cuda::launch_front(nullptr, multiprocessors, select(gpu), map(gpu), space, input(gpu), quantized(gpu))
                        : cuda::launch_front(nullptr, multiprocessors, select(gpu), map(gpu), space, input(gpu), quantized(gpu), ahead);
-  if (!finish(what, s, 1)) return;
+  if (!finish(what, s, slots <= 4096 * multiprocessors ? 1 : -1)) return;  // of more the stages are launched one by one
 
   on_host const cpu;
   reference::on const serial{};
