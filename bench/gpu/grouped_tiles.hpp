@@ -62,10 +62,7 @@ sm90::gemm_arguments<Epilogue> grouped_arguments(grouped_problem const& p,
   ok(sm90::make_row_operand(p.x(), Tile::rows, Tile::scale_rows, a.x), "rows");
   for (std::size_t i = 0; i < w.size(); ++i) ok(sm90::make_weight_operand(w[i], nullptr, a.w[i]), "weights");
   int const columns = Epilogue::matrices == 2 ? 128 : Tile::columns;
-  a.expert_offsets = p.offsets();
-  a.rows = static_cast<std::int32_t>(p.rows());
-  a.experts = p.shape().experts;
-  a.n_tiles = static_cast<int>(w[0].n / columns);
+  a.tiles = {p.offsets(), static_cast<std::int32_t>(p.rows()), 0, p.shape().experts, static_cast<int>(w[0].n / columns)};
   a.k_blocks = p.shape().k / 128;
   a.epilogue = epilogue;
   return a;

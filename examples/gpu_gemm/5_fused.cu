@@ -71,10 +71,7 @@ launch fused(problem const& p) {
   ok(sm90::make_row_operand(p.x, shape::rows, shape::scale_rows, a.x));
   a.w[0] = half_of(p, 0);
   a.w[1] = half_of(p, 1);
-  a.expert_offsets = p.expert_offsets;
-  a.rows = p.rows();
-  a.experts = experts;
-  a.n_tiles = n / 2 / block;
+  a.tiles = {p.expert_offsets, p.rows(), 0, experts, n / 2 / block};
   a.k_blocks = k_blocks;
   a.epilogue.out = p.hidden;
   return [a](cudaStream_t s) { ok(sm90::launch_row_gemm<shape>(s, a)); };

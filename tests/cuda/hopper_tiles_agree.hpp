@@ -37,11 +37,8 @@ struct hopper_case {
       a.w[i] = (is_gate ? prepared_gate : prepared_up).weights.operand;
       a.shared[i] = (is_gate ? last_gate : last_up).weights.operand;
     }
-    a.expert_offsets = c.offsets.data();
-    a.rows = static_cast<std::int32_t>(all_rows);
-    a.shared_rows = shared;
-    a.experts = gemm_experts;
-    a.n_tiles = static_cast<int>(N / (Epilogue::matrices == 2 ? 128 : Tile::columns));
+    a.tiles = {c.offsets.data(), static_cast<std::int32_t>(all_rows), shared, gemm_experts,
+               static_cast<int>(N / (Epilogue::matrices == 2 ? 128 : Tile::columns))};
     a.k_blocks = static_cast<int>(K / 128);
     a.reads_early = early;
     a.epilogue = epilogue;

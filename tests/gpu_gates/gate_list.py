@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 @dataclass
 class Kernel:
     has: tuple = ()      # opcodes that must be there
-    lacks: tuple = ()    # opcodes that must not (loads and stores of local memory may only where spills are allowed)
+    lacks: tuple = ()    # opcodes that must not; loads and stores of local memory never may
     first: str = ""      # an opcode that stands ahead of all that access the memory of the device
     but: tuple = ()      # pieces of the names of kernels that the rule is not for
     registers: int = 0   # how many it may name; 0: as many as there are
-    spills: int = 0      # bytes that ptxas may spill and read back: a bound on what is there, not a wish
 
 
 @dataclass
@@ -53,16 +52,14 @@ GATES = [
                                       ("4_promotion", (r"UTMALDG", r"USETMAXREG"), 240), ("5_fused", (r"UTMALDG", r"USETMAXREG"), 240))),
     Gate("tests/gpu_gates/units/portable_gemm.cu", kernels={
         "fma_gemm": Kernel(has=(r"FFMA", r"LDS.*128")),
-        "skinny_tileILi1ELi1ELi1EE": Kernel(has=(r"HMMA.16816.F32.BF16",)),
-        "skinny_tileILi1ELi4ELi1EE": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=32),
-        "skinny_tileILi2ELi8ELi1EE": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=240),
-        "panel_gemm": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=520),
+        "skinny_gemm": Kernel(has=(r"HMMA.16816.F32.BF16",)),
+        "panel_gemm": Kernel(has=(r"HMMA.16816.F32.BF16",)),
     }),
     # One layer: Hopper's kernels, and everybody's for the others.
     # From 9.0 on a kernel of forward waits for the one ahead of it, griddepcontrol.wait, before it touches memory. Hopper's grouped GEMMs read
     # offsets and weights before; what is not forward's does not wait, nor do kernels that are empty.
     Gate("tests/gpu_gates/units/layer.cu", seconds=20, kernels={
-        "": Kernel(first="ACQBULK", but=("row_gemm_kernel", "weight_gemm_kernel", "probe"), spills=640),
+        "": Kernel(first="ACQBULK", but=("row_gemm_kernel", "weight_gemm_kernel", "probe")),
         "row_gemm_kernel": Kernel(has=("ACQBULK", "PREEXIT")),
         "weight_gemm_kernel": Kernel(has=("ACQBULK", "PREEXIT")),
         "probe": Kernel(lacks=("ACQBULK",)),
@@ -73,15 +70,15 @@ GATES = [
     }),
     # Rows that are not quantised: the step up of three terms a row.
     Gate("tests/gpu_gates/units/layer.cu", flags=("-DPORTABLE", "-DUNQUANTISED"), seconds=20, kernels={
-        "": Kernel(spills=640, **WAITS),
-        "up_arguments": Kernel(has=(r"HMMA.16816.F32.BF16",), spills=520),
+        "": Kernel(**WAITS),
+        "up_arguments": Kernel(has=(r"HMMA.16816.F32.BF16",)),
     }),
     # E4M3 rows times E4M3 weights are QMMA where the tensor cores have it, and bf16 elsewhere (operands.hpp).
     *(Gate("tests/gpu_gates/units/layer.cu", arch=arch, flags=("-DPORTABLE",), seconds=20, kernels={
-        "": Kernel(spills=1300, **waits),
-        "panel_tileINS0_14quantized_rows": Kernel(has=(mma,), lacks=(other,), spills=520),
+        "": Kernel(**waits),
+        "panel_tileINS0_14quantized_rows": Kernel(has=(mma,), lacks=(other,)),
         "gemm_argumentsINS0_14quantized_rowsIfEELNS0_13weight_formatE2": Kernel(has=(mma,), lacks=(other,)),
-        "up_arguments": Kernel(has=(mma,), lacks=(other,), spills=520),
+        "up_arguments": Kernel(has=(mma,), lacks=(other,)),
     }) for arch, mma, other, waits in (("80", "HMMA", "QMMA", CANNOT_WAIT), ("89", "QMMA", "HMMA", CANNOT_WAIT),
                                       ("100a", "HMMA", "QMMA", WAITS), ("120a", "QMMA", "HMMA", WAITS))),
 ]

@@ -114,7 +114,7 @@ status start_any(cudaStream_t stream, std::int64_t n, F const& f) {
   static_assert(std::is_trivially_copyable_v<F>, "a stage is copied to the device");
   if (n <= 0) return {};
   std::int64_t const blocks = n < 0x7fff'ffff ? n : 0x7fff'ffff;
-  if (n == 1) return start(stream, {.threads = 1024, .overlaps = true}, detail::run_stage<1024, F>, n, f);
+  if (n == 1) return start(stream, {.threads = 512, .overlaps = true}, detail::run_stage<512, F>, n, f);
   return start(stream, {.blocks = static_cast<unsigned>(blocks), .overlaps = true}, detail::run_stage<128, F>, n, f);
 }
 

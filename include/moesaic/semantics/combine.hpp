@@ -33,7 +33,13 @@ struct combine_extras {
 /// were computed.
 template <class Y, class P = float>
 struct combine_row {
+  /// Columns that a thread adds up at a time: what a processor's vectors like; on a GPU one, so that neighbours read neighbours and the
+  /// sum is in a register.
+#if defined(__CUDA_ARCH__) || defined(__HIP_DEVICE_COMPILE__)
+  static constexpr int chunk = 1;
+#else
   static constexpr int chunk = 64;
+#endif
   struct scratch {};
 
   matrix_view<P const> partials;

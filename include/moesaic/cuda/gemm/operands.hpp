@@ -23,46 +23,63 @@ struct elements {
 template <class T>
 using eight = elements<T, 8>;
 
-/// p[0 … Count), zeros from p[left] on; by loads of 16 bytes (8 for eight bytes) where the address allows it. left ≤ 0 reads nothing.
-template <int Count, class T>
-__device__ inline elements<T, Count> load_elements(T const* p, int left) {
-  constexpr unsigned vector = Count * sizeof(T) == 8 ? 8 : 16;
-  elements<T, Count> v;
-  if (left >= Count && reinterpret_cast<std::uintptr_t>(p) % vector == 0) {
-    if constexpr (vector == 8) {
-      uint2 const u = __ldg(reinterpret_cast<uint2 const*>(p));
-      v.word[0] = u.x, v.word[1] = u.y;
-    } else {
+/// Bytes of the loads that bring them.
+template <class T, int Count>
+inline constexpr unsigned load_bytes = Count * sizeof(T) == 8 ? 8 : 16;
+template <class T, int Count>
+__device__ inline bool is_whole(T const* p, elements<T, Count> const&) {
+  return reinterpret_cast<std::uintptr_t>(p) % load_bytes<T, Count> == 0;
+}
+
+/// p[0 … Count) where is_whole(p, v).
+template <class T, int Count>
+__device__ inline void load_whole(T const* p, elements<T, Count>& v) {
+  if constexpr (load_bytes<T, Count> == 8) {
+    uint2 const u = __ldg(reinterpret_cast<uint2 const*>(p));
+    v.word[0] = u.x, v.word[1] = u.y;
+  } else {
 #pragma unroll
-      for (int i = 0; i < v.words / 4; ++i) {
-        uint4 const u = __ldg(reinterpret_cast<uint4 const*>(p) + i);
-        v.word[4 * i] = u.x, v.word[4 * i + 1] = u.y, v.word[4 * i + 2] = u.z, v.word[4 * i + 3] = u.w;
-      }
+    for (int i = 0; i < v.words / 4; ++i) {
+      uint4 const u = __ldg(reinterpret_cast<uint4 const*>(p) + i);
+      v.word[4 * i] = u.x, v.word[4 * i + 1] = u.y, v.word[4 * i + 2] = u.z, v.word[4 * i + 3] = u.w;
     }
-    return v;
   }
-  if constexpr (Count > 8) {  // codes that start at a multiple of 8 alone
-    eight<T> const low = load_elements<8>(p, left), high = load_elements<8>(p + 8, left - 8);
+}
+
+/// p[0 … Count), zeros from p[left] on, one by one: where rows end, and for codes that lie anywhere. left ≤ 0 reads nothing.
+template <class T, int Count>
+__device__ inline void load_single(T const* p, int left, elements<T, Count>& v) {
+  constexpr int size = static_cast<int>(sizeof(T));
+#pragma unroll
+  for (int i = 0; i < v.words; ++i) v.word[i] = 0;
+#pragma unroll
+  for (int i = 0; i < Count; ++i)
+    if (i < left) {
+      std::uint32_t bits;
+      if constexpr (size == 4)
+        bits = to_bits(p[i]);
+      else if constexpr (size == 2)
+        bits = p[i].bits;
+      else
+        bits = p[i];
+      v.word[i * size / 4] |= bits << (i * size % 4 * 8);
+    }
+}
+
+/// Where not all loads can be whole.
+template <class T, int Count>
+__device__ inline void load_ragged(T const* p, int left, elements<T, Count>& v) {
+  if (left >= Count && is_whole(p, v)) {
+    load_whole(p, v);
+  } else if constexpr (Count > 8) {  // codes that start at a multiple of 8 alone
+    eight<T> low, high;
+    load_ragged(p, left, low);
+    load_ragged(p + 8, left - 8, high);
 #pragma unroll
     for (int i = 0; i < low.words; ++i) v.word[i] = low.word[i], v.word[low.words + i] = high.word[i];
   } else {
-#pragma unroll
-    for (int i = 0; i < v.words; ++i) v.word[i] = 0;
-#pragma unroll
-    for (int i = 0; i < 8; ++i)
-      if (i < left) {
-        std::uint32_t bits;
-        if constexpr (sizeof(T) == 4)
-          bits = to_bits(p[i]);
-        else if constexpr (sizeof(T) == 2)
-          bits = p[i].bits;
-        else
-          bits = p[i];
-        constexpr int size = static_cast<int>(sizeof(T));
-        v.word[i * size / 4] |= bits << (i * size % 4 * 8);
-      }
+    load_single(p, left, v);
   }
-  return v;
 }
 
 /// One term of eight elements: word i holds elements 2i and 2i + 1.
@@ -156,26 +173,6 @@ struct row_operand<quantized_rows<Scale>> {
 template <weight_format F>
 inline constexpr bool is_one_bf16_term = F != weight_format::f32;
 
-/// A row that is read a few elements at a time; outside the matrix it is all zeros.
-template <class T>
-struct row_reader {
-  T const* first;
-  int columns;  // 0: no row
-
-  template <int Count>
-  __device__ elements<T, Count> at(int k) const {
-    return load_elements<Count>(first + k, columns - k);
-  }
-};
-template <class Rows>
-__device__ inline auto read_row(Rows const& rows, std::int64_t r) {
-  using operand = row_operand<Rows>;
-  return row_reader<typename operand::element>{operand::row(rows, r < 0 ? 0 : r), r < 0 ? 0 : static_cast<int>(rows.cols)};
-}
-template <weight_format F>
-__device__ inline row_reader<weight_code_t<F>> read_weights(weight_matrices<F> const& w, std::int64_t e, std::int64_t n) {
-  return {w.row(e, n < w.n ? n : 0), n < w.n ? static_cast<int>(w.k) : 0};
-}
 __device__ inline bf16_eight weight_term(eight<bf16> const& v) { return {v.word[0], v.word[1], v.word[2], v.word[3]}; }
 __device__ inline bf16_eight weight_term(eight<std::uint8_t> const& v) {
   bf16_eight t;
@@ -228,26 +225,30 @@ using products = std::conditional_t<has_e4m3_mma && std::is_same_v<typename row_
                                         F == weight_format::e4m3_128x128,
                                     e4m3_products, bf16_products<Rows, F>>;
 
-/// block += the products of 4 · Products::columns columns, for 16 rows and 8 weight rows: `low` holds a thread's columns of row g, `high`
-/// of row g + 8, `w` of weight row g (g = lane / 4), those from lane % 4 · Products::columns on; their halves make two steps. mma.sync cuts
-/// its sums where fp32 rounds, or earlier, so each step starts from zero, smallest terms first, and its sum is added here. More: terms
-/// behind the first are not all zero; to leave zeros out changes no bit. The order of additions is the same in every kernel: those of 128
-/// columns make a block, ascending.
+/// block += the sum of a step, 2 · Products::columns columns of 16 rows and 8 weight rows. mma.sync cuts its sums where fp32 rounds, or
+/// earlier, so each step starts from zero, the smallest terms of the rows first, and its sum is added here. Terms behind the first that are
+/// all zero may be left out: no bit changes. The order of additions is the same in every kernel: the steps of 128 columns make a block,
+/// ascending.
+__device__ inline void add_step(float (&block)[4], float const (&sum)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) block[i] = __fadd_rn(block[i], sum[i]);
+}
+
+/// block += the products of two steps: `low` holds a thread's columns of row g, `high` of row g + 8, `w` of weight row g (g = lane / 4),
+/// those from lane % 4 · Products::columns on. More: terms behind the first are not all zero.
 template <class Products, bool More>
 __device__ inline void multiply_vectors(float (&block)[4], operand_vector const (&low)[Products::terms],
                                         operand_vector const (&high)[Products::terms], operand_vector const& w) {
 #pragma unroll
   for (int step = 0; step < 2; ++step) {
-    std::uint32_t const b[2] = {step == 0 ? w.x : w.z, step == 0 ? w.y : w.w};
     float sum[4] = {};
 #pragma unroll
     for (int t = More ? Products::terms - 1 : 0; t >= 0; --t) {
       std::uint32_t const a[4] = {step == 0 ? low[t].x : low[t].z, step == 0 ? high[t].x : high[t].z, step == 0 ? low[t].y : low[t].w,
                                   step == 0 ? high[t].y : high[t].w};
-      Products::step(sum, a, b);
+      Products::step(sum, a, {step == 0 ? w.x : w.z, step == 0 ? w.y : w.w});
     }
-#pragma unroll
-    for (int i = 0; i < 4; ++i) block[i] = __fadd_rn(block[i], sum[i]);
+    add_step(block, sum);
   }
 }
 

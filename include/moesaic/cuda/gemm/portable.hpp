@@ -12,7 +12,7 @@
 #include <moesaic/cuda/gemm/portable_fma.hpp>
 #include <moesaic/cuda/gemm/portable_panel.hpp>
 #include <moesaic/cuda/gemm/portable_skinny.hpp>
-#include <moesaic/cuda/gemm/tiles.hpp>
+#include <moesaic/cuda/gemm/tile_walk.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
 

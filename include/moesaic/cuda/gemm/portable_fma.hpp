@@ -8,7 +8,7 @@
 
 #include <moesaic/core/status.hpp>
 #include <moesaic/cuda/gemm/arguments.hpp>
-#include <moesaic/cuda/gemm/tile_list.hpp>
+#include <moesaic/cuda/gemm/tile_walk.hpp>
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/semantics/gemm.hpp>
 
@@ -18,36 +18,38 @@ namespace moesaic::inline MOESAIC_ABI::cuda {
 struct fma_tile {
   static constexpr int rows = 64, columns = 64, depth = 32, threads = 256;
   static constexpr int pitch = 68;  // 64 and what keeps rows of 16 bytes on different banks
-  static constexpr int static_bytes = 2 * depth * pitch * 4, dynamic_bytes = 0;
+  static constexpr int static_bytes = 2 * depth * pitch * 4 + 64, dynamic_bytes = 0;
 };
 
 template <class Rows, weight_format F>
-__global__ void __launch_bounds__(fma_tile::threads) fma_gemm(gemm_arguments<Rows, F> const g) {
+__global__ void __launch_bounds__(fma_tile::threads) fma_gemm(__grid_constant__ gemm_arguments<Rows, F> const g) {
   using tile = fma_tile;
   extern __shared__ __align__(16) unsigned char shared_memory[];
   ptx::follow_dependency();
   __shared__ __align__(16) float a[tile::depth][tile::pitch];
   __shared__ __align__(16) float w[tile::depth][tile::pitch];
-  tile_list const tiles = tile_list::make(reinterpret_cast<std::int32_t*>(shared_memory), g.expert_offsets, g.out.rows, g.w.n, g.w.experts,
-                                          tile::rows, tile::columns);
+  __shared__ block_tiles<tile> tiles;
+  tiles.make(g, shared_memory);
   int const thread = static_cast<int>(threadIdx.x), ty = thread / 16 * 4, tx = thread % 16 * 4;
 
-  for (std::int64_t t = tile_list::first(); t < tiles.count(); t += tile_list::stride()) {
-    gemm_tile const at = tiles.at(t);
+  group_tile at;
+  for (int index = static_cast<int>(blockIdx.x); tiles.find(index, at); index += static_cast<int>(gridDim.x)) {
+    weight_matrices<F> const& matrices = g.weights(0, at.group < tiles.groups.ahead());
+    int const expert = tiles.groups.expert(at.group), last = at.row + at.rows_left, column = at.n * tile::columns;
     // A thread brings column `thread % 32` of eight rows and of eight weight rows. Rows outside the matrices are zeros.
     int const depth = thread % 32, first = thread / 32;
     std::int64_t source[8];
     for (int i = 0; i < 8; ++i) {
       std::int64_t const row = at.row + first + i * 8;
-      source[i] = row < at.last ? g.a.source(row) : -1;
+      source[i] = row < last ? source_of(g, row) : -1;
     }
     float total[4][4] = {}, block[4][4] = {};
     for (std::int64_t k0 = 0; k0 < g.w.k; k0 += tile::depth) {
       std::int64_t const k = k0 + depth;
       for (int i = 0; i < 8; ++i) {
-        std::int64_t const n = at.column + first + i * 8;
+        std::int64_t const n = column + first + i * 8;
         a[depth][first + i * 8] = source[i] >= 0 && k < g.w.k ? row_value(g.a.rows, source[i], k) : 0.0F;
-        w[depth][first + i * 8] = n < g.w.n && k < g.w.k ? weight_value<F>(g.w.row(at.expert, n)[k]) : 0.0F;
+        w[depth][first + i * 8] = n < g.w.n && k < g.w.k ? weight_value<F>(matrices.row(expert, n)[k]) : 0.0F;
       }
       __syncthreads();
       int const steps = static_cast<int>(g.w.k - k0 < tile::depth ? g.w.k - k0 : tile::depth);
@@ -62,10 +64,10 @@ __global__ void __launch_bounds__(fma_tile::threads) fma_gemm(gemm_arguments<Row
         std::int64_t const b = k0 / scale_block;
         for (int i = 0; i < 4; ++i) {
           std::int64_t const row = at.row + ty + i;
-          float const scale = row < at.last ? row_scale(g.a.rows, g.a.source(row), b) : 0.0F;
+          float const scale = row < last ? row_scale(g.a.rows, source_of(g, row), b) : 0.0F;
           for (int j = 0; j < 4; ++j) {
-            std::int64_t const n = at.column + tx + j;
-            if (row < at.last && n < g.w.n) total[i][j] = fma(block[i][j], product(scale, weight_scale(g.w, at.expert, n, b)), total[i][j]);
+            std::int64_t const n = column + tx + j;
+            if (row < last && n < g.w.n) total[i][j] = fma(block[i][j], product(scale, weight_scale(matrices, expert, n, b)), total[i][j]);
             block[i][j] = 0.0F;
           }
         }
@@ -73,7 +75,7 @@ __global__ void __launch_bounds__(fma_tile::threads) fma_gemm(gemm_arguments<Row
     }
     for (int i = 0; i < 4; ++i)
       for (int j = 0; j < 4; ++j)
-        if (at.row + ty + i < at.last && at.column + tx + j < g.w.n) g.out(at.row + ty + i, at.column + tx + j) = total[i][j];
+        if (at.row + ty + i < last && column + tx + j < g.w.n) g.out(at.row + ty + i, column + tx + j) = total[i][j];
   }
 }
 

@@ -10,146 +10,184 @@
 #include <moesaic/core/status.hpp>
 #include <moesaic/cuda/gemm/arguments.hpp>
 #include <moesaic/cuda/gemm/operands.hpp>
-#include <moesaic/cuda/gemm/tile_list.hpp>
+#include <moesaic/cuda/gemm/tile_operands.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
 
-/// Eight warps, two by four, of 32 rows by 32 weight rows each, the same columns of each of `Pieces` matrices. A stage holds four vectors of
-/// 16 bytes a row, 32 columns or 64: the rows' terms one after another, then the weights, piece by piece; no two threads of a quarter warp
-/// find theirs on the same banks.
+/// Eight warps, two by four, of 32 rows by 32 weight rows each, the same columns of each of `Pieces` matrices. A stage holds four vectors
+/// of 16 bytes a row, 32 columns or 64: the rows' terms one after another, then the weights, piece by piece; no two threads of a quarter
+/// warp find theirs on the same banks.
 template <class Rows, int Pieces = 1>
 struct panel_tile {
   static constexpr int pieces = Pieces, weight_rows = 128;
   static constexpr int rows = 64, columns = weight_rows / pieces, threads = 256;
   static constexpr int wide = 4 / pieces;  // of a warp's eights of columns
   static constexpr int terms = row_operand<Rows>::terms;
-  static constexpr int vectors = 4;
-  static constexpr int row_vectors = rows * vectors, stage_vectors = terms * row_vectors + weight_rows * vectors;
-  static constexpr int static_bytes = rows * 8, dynamic_bytes = 2 * stage_vectors * 16;
+  static constexpr int vectors = 4, scales = pieces * rows;
+  static constexpr int row_words = rows * vectors, weight_words = weight_rows * vectors;  // one of each vector
+  static constexpr int stage_words = 4 * (terms * row_words + weight_words);
+  static constexpr int static_bytes = rows * 12 + weight_rows * 8 + 2 * scales * 4 + 128, dynamic_bytes = 2 * stage_words * 4;
+
+  /// The first row and column of a thread's sums: those of mma.sync, of 32 rows and 8 · wide columns of the tile.
+  MOESAIC_HD static constexpr int row_of(int thread) { return thread / 128 * 32 + thread % 32 / 4; }
+  MOESAIC_HD static constexpr int column_of(int thread) { return thread / 32 % 4 * (8 * wide) + thread % 4 * 2; }
+
+  /// Where in a stage a thread's ldmatrix reads: of 16 rows rows g, rows g + 8, then the next word of both …
+  MOESAIC_HD static constexpr int rows_at(int thread) { return (thread / 16 % 2 * rows + thread / 128 * 32 + thread % 16) * vectors; }
+  /// … and of 16 weight rows weight rows g, the next word of them, then the other eight.
+  MOESAIC_HD static constexpr int weights_at(int thread) {
+    int const column = thread / 32 % 4 * (8 * wide) + thread / 16 % 2 * 8 + thread % 8;
+    return terms * 4 * row_words + (thread / 8 % 2 * weight_rows + column) * vectors;
+  }
 };
 
 namespace detail {
 
 /// What a thread carries from memory to a stage: a vector's columns of one row and of two weight rows.
-template <class Products, class Tile, class Arguments>
+template <class Products, class Tile>
 struct panel_load {
-  row_reader<typename row_operand<typename Arguments::row_type>::element> row_from;
-  row_reader<weight_code_t<Arguments::format>> weight_from[2];
   typename Products::row_elements row;
   typename Products::weight_elements weight[2];
 
-  __device__ panel_load(Arguments const& g, std::int64_t source, int expert, std::int64_t n)
-      : row_from(read_row(g.a.rows, source)),
-        weight_from{read_weights(g.piece(0), expert, n), read_weights(g.piece(Tile::pieces - 1), expert, n + Tile::columns - 64)} {}
-
-  __device__ void load(int k) {
-    constexpr int columns = Products::columns;
-    row = row_from.template at<columns>(k);
-    weight[0] = weight_from[0].template at<columns>(k);
-    weight[1] = weight_from[1].template at<columns>(k);
+  /// From column k on, zeros from column `columns` on.
+  template <class Operands>
+  __device__ void load(Operands const& from, int r, int k, int columns) {
+    int const left = columns - k;
+    auto const* const x = from.row[r] + k;
+    auto const *const w0 = from.weight[r] + k, *const w1 = from.weight[r + 64] + k;
+    if (left >= Products::columns && is_whole(x, row) && is_whole(w0, weight[0]) && is_whole(w1, weight[1])) {
+      load_whole(x, row);
+      load_whole(w0, weight[0]);
+      load_whole(w1, weight[1]);
+    } else {
+      load_ragged(x, left, row);
+      load_ragged(w0, left, weight[0]);
+      load_ragged(w1, left, weight[1]);
+    }
   }
   /// Answers whether terms behind the first are not all zero.
-  __device__ bool store(operand_vector* stage, int thread) const {
+  __device__ bool store(std::uint32_t* stage, int thread) const {
     static_assert(Products::terms == Tile::terms);
     operand_vector term[Tile::terms];
     bool const more = Products::split(row, term);
 #pragma unroll
-    for (int t = 0; t < Tile::terms; ++t) stage[t * Tile::row_vectors + thread] = term[t];
-    operand_vector* const to = stage + Tile::terms * Tile::row_vectors;
-    to[thread] = Products::weight(weight[0]);
-    to[64 * Tile::vectors + thread] = Products::weight(weight[1]);
+    for (int t = 0; t < Tile::terms; ++t) store_words<Tile::row_words>(stage + t * 4 * Tile::row_words + thread, term[t]);
+    std::uint32_t* const to = stage + Tile::terms * 4 * Tile::row_words + thread;
+    store_words<Tile::weight_words>(to, Products::weight(weight[0]));
+    store_words<Tile::weight_words>(to + 64 * Tile::vectors, Products::weight(weight[1]));
     return more;
+  }
+
+ private:
+  template <int Apart>
+  __device__ static void store_words(std::uint32_t* to, operand_vector const& v) {
+    to[0] = v.x, to[Apart] = v.y, to[2 * Apart] = v.z, to[3 * Apart] = v.w;
   }
 };
 
+/// `rows`, `weights`: where in the stage this thread reads, see panel_tile::rows_at. A step at a time: with both there are not enough
+/// registers.
 template <class Products, bool More, class Tile>
-__device__ inline void multiply_stage(float (&block)[2][4][4], operand_vector const* stage, int row, int column, int quad) {
-  operand_vector const* const weights = stage + Tile::terms * Tile::row_vectors;
-  operand_vector w[4];
+__device__ inline void multiply_stage(float (&block)[2][4][4], std::uint32_t const* rows, std::uint32_t const* weights) {
+#pragma unroll 1
+  for (int step = 0; step < 2; ++step, rows += 2 * Tile::row_words, weights += 2 * Tile::weight_words) {
+    std::uint32_t w[2][4];
 #pragma unroll
-  for (int n = 0; n < 4; ++n) w[n] = weights[(n / Tile::wide * Tile::columns + column + n % Tile::wide * 8) * Tile::vectors + quad];
+    for (int n = 0; n < 4; n += 2)
+      ptx::ldmatrix_x4(w[n / 2], weights + (n / Tile::wide * Tile::columns + n % Tile::wide * 8) * Tile::vectors);
 #pragma unroll
-  for (int m = 0; m < 2; ++m) {
-    operand_vector low[Tile::terms], high[Tile::terms];
+    for (int m = 0; m < 2; ++m) {
+      float sum[4][4] = {};
 #pragma unroll
-    for (int t = 0; t < (More ? Tile::terms : 1); ++t) {
-      low[t] = stage[t * Tile::row_vectors + (row + 16 * m) * Tile::vectors + quad];
-      high[t] = stage[t * Tile::row_vectors + (row + 16 * m + 8) * Tile::vectors + quad];
+      for (int t = More ? Tile::terms - 1 : 0; t >= 0; --t) {
+        std::uint32_t a[4];
+        ptx::ldmatrix_x4(a, rows + 4 * t * Tile::row_words + 16 * m * Tile::vectors);
+#pragma unroll
+        for (int n = 0; n < 4; ++n) Products::step(sum[n], a, {w[n / 2][n % 2 * 2], w[n / 2][n % 2 * 2 + 1]});
+      }
+#pragma unroll
+      for (int n = 0; n < 4; ++n) add_step(block[m][n], sum[n]);
     }
-#pragma unroll
-    for (int n = 0; n < 4; ++n) multiply_vectors<Products, More>(block[m][n], low, high, w[n]);
   }
 }
 
 }  // namespace detail
 
 template <class Tile, class Arguments>
-__global__ void __launch_bounds__(Tile::threads, 2) panel_gemm(Arguments const g) {
+__global__ void __launch_bounds__(Tile::threads, 2) panel_gemm(__grid_constant__ Arguments const g) {
   using mma = products<typename Arguments::row_type, Arguments::format>;
-  static_assert(Tile::pieces == Arguments::pieces);
-  constexpr int depth = Tile::vectors * mma::columns;  // of a stage
+  using operands = tile_operands<Tile, Arguments>;
+  constexpr int depth = Tile::vectors * mma::columns, chunks_of_block = scale_block / depth;  // columns of a stage
   extern __shared__ __align__(16) unsigned char shared_memory[];
   ptx::follow_dependency();
-  __shared__ std::int64_t source[Tile::rows];  // −1: no row
-  auto* const stages = reinterpret_cast<operand_vector*>(shared_memory);
-  tile_list const tiles = tile_list::make(reinterpret_cast<std::int32_t*>(shared_memory + Tile::dynamic_bytes), g.expert_offsets,
-                                          g.out.rows, g.w.n, g.w.experts, Tile::rows, Tile::columns);
-  int const thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  int const row = warp / 4 * 32 + lane / 4, column = warp % 4 * (8 * Tile::wide) + lane / 4, quad = lane % 4;  // quad: thread % 4 too
-  int const chunks = static_cast<int>(ceil_div(g.w.k, depth));
-  constexpr int chunks_of_block = scale_block / depth;
+  __shared__ operands of;
+  __shared__ block_tiles<Tile> tiles;
+  __shared__ float scales[2][Tile::scales];  // of every other 128 columns
+  static_assert(sizeof(of) + sizeof(tiles) + sizeof(scales) <= Tile::static_bytes);
+  auto* const stages = reinterpret_cast<std::uint32_t*>(shared_memory);
+  tiles.make(g, shared_memory + Tile::dynamic_bytes);
+  int const k = static_cast<int>(g.w.k);
 
-  for (std::int64_t t = tile_list::first(); t < tiles.count(); t += tile_list::stride()) {
-    gemm_tile const at = tiles.at(t);
-    if (thread < Tile::rows) source[thread] = at.row + thread < at.last ? g.a.source(at.row + thread) : -1;
+  int index = static_cast<int>(blockIdx.x);
+  for (group_tile tile; tiles.find(index, tile);) {
+    of.fill(g, tiles, tile, index);
     __syncthreads();
     float total[2][4][4] = {}, block[2][4][4] = {};
-    float row_scales[2][2], weight_scales[Tile::pieces] = {};
-    detail::panel_load<mma, Tile, Arguments> next(g, source[thread / 4], at.expert, at.column + thread / 4);
-    next.load(mma::columns * quad);
-    int more = __syncthreads_or(next.store(stages, thread) ? 1 : 0);
-    for (int c = 0; c < chunks; ++c) {
-      std::int64_t const b = c / chunks_of_block;
-      if (c + 1 < chunks) next.load((c + 1) * depth + mma::columns * quad);
-      if (c % chunks_of_block == 0) {
-#pragma unroll
-        for (int p = 0; p < Tile::pieces; ++p) weight_scales[p] = weight_scale(g.piece(p), at.expert, at.column, b);
-#pragma unroll
-        for (int m = 0; m < 2; ++m)
-#pragma unroll
-          for (int h = 0; h < 2; ++h) {
-            std::int64_t const from = source[row + 16 * m + 8 * h];
-            row_scales[m][h] = from >= 0 ? row_scale(g.a.rows, from, b) : 0.0F;
-          }
+    detail::panel_load<mma, Tile> next;
+    int more = 0;
+    // Turn c multiplies what turn c − 1 has stored.
+#pragma unroll 1
+    for (int c = -1; c * depth < k; ++c) {
+      int const ahead = (c + 1) * depth;
+      float scale = 0.0F;
+      if (ahead < k) {
+        int const thread = ptx::thread_again();
+        next.load(of, thread / 4, ahead + thread % 4 * mma::columns, k);
+        if (Tile::terms == 1 && ahead % scale_block == 0 && thread < Tile::scales)
+          scale = of.scale(g, thread / Tile::rows, thread % Tile::rows, ahead / scale_block);
       }
-      operand_vector const* const stage = stages + c % 2 * Tile::stage_vectors;
-      if (Tile::terms > 1 && more != 0)
-        detail::multiply_stage<mma, true, Tile>(block, stage, row, column, quad);
-      else
-        detail::multiply_stage<mma, false, Tile>(block, stage, row, column, quad);
-      if (c % chunks_of_block == chunks_of_block - 1 || c + 1 == chunks) {
+      if (c >= 0) {
+        std::uint32_t const* const stage = stages + c % 2 * Tile::stage_words;
+        int const thread = ptx::thread_again();
+        std::uint32_t const* const rows = stage + Tile::rows_at(thread);
+        std::uint32_t const* const weights = stage + Tile::weights_at(thread);
+        if (Tile::terms > 1 && more != 0)
+          detail::multiply_stage<mma, true, Tile>(block, rows, weights);
+        else
+          detail::multiply_stage<mma, false, Tile>(block, rows, weights);
+        if (ahead % scale_block == 0 || ahead >= k) {
+          float const* const of_row = scales[c / chunks_of_block % 2] + Tile::row_of(ptx::thread_again());
 #pragma unroll
-        for (int m = 0; m < 2; ++m)
+          for (int m = 0; m < 2; ++m)
 #pragma unroll
-          for (int n = 0; n < 4; ++n)
+            for (int n = 0; n < 4; ++n)
 #pragma unroll
-            for (int i = 0; i < 4; ++i) {
-              total[m][n][i] = fma(block[m][n][i], product(row_scales[m][i / 2], weight_scales[n / Tile::wide]), total[m][n][i]);
-              block[m][n][i] = 0.0F;
-            }
+              for (int i = 0; i < 4; ++i) {
+                total[m][n][i] = fma(block[m][n][i], of_row[n / Tile::wide * Tile::rows + 16 * m + i / 2 * 8], total[m][n][i]);
+                block[m][n][i] = 0.0F;
+              }
+        }
       }
       // The other stage was read before the barrier that ended the last turn.
-      bool const behind_first = c + 1 < chunks && next.store(stages + (c + 1) % 2 * Tile::stage_vectors, thread);
+      bool behind_first = false;
+      if (ahead < k) {
+        int const thread = ptx::thread_again();
+        behind_first = next.store(stages + (c + 1) % 2 * Tile::stage_words, thread);
+        if (ahead % scale_block == 0 && thread < Tile::scales)
+          scales[ahead / scale_block % 2][thread] =
+              Tile::terms == 1 ? scale : of.scale(g, thread / Tile::rows, thread % Tile::rows, ahead / scale_block);
+      }
       more = __syncthreads_or(behind_first ? 1 : 0);
     }
 
+    int const row = Tile::row_of(ptx::thread_again()), column = of.tile.n * Tile::columns + Tile::column_of(ptx::thread_again());
 #pragma unroll
     for (int m = 0; m < 2; ++m)
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
-        std::int64_t const r = at.row + row + 16 * m + 8 * h;
-        if (r >= at.last) continue;
-        auto const store = g.row(r);
+        int const r = row + 16 * m + 8 * h;
+        if (r >= of.tile.rows_left) continue;
+        auto const store = g.row(of.tile.row + r);
 #pragma unroll
         for (int n = 0; n < Tile::wide; ++n) {
           float sum[Tile::pieces][2];
@@ -157,9 +195,11 @@ __global__ void __launch_bounds__(Tile::threads, 2) panel_gemm(Arguments const g
           for (int p = 0; p < Tile::pieces; ++p)
 #pragma unroll
             for (int i = 0; i < 2; ++i) sum[p][i] = total[m][p * Tile::wide + n][2 * h + i];
-          store(at.column + column - lane / 4 + 8 * n + 2 * quad, sum);
+          store(column + 8 * n, sum);
         }
       }
+    index = of.next;
+    __syncthreads();
   }
 }
 

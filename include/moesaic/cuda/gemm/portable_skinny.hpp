@@ -10,7 +10,7 @@
 #include <moesaic/core/status.hpp>
 #include <moesaic/cuda/gemm/arguments.hpp>
 #include <moesaic/cuda/gemm/operands.hpp>
-#include <moesaic/cuda/gemm/tile_list.hpp>
+#include <moesaic/cuda/gemm/tile_operands.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
 
@@ -21,42 +21,58 @@ struct skinny_tile {
   static constexpr int rows = 16 * High, columns = 8 * Wide, threads = 256, warps = threads / 32;
   static constexpr int pitch = pieces * columns + 8;  // floats from row to row of the sums: rows of a fragment on different banks
   static constexpr int sum_floats = rows * pitch;
-  static constexpr int static_bytes = rows * 8, dynamic_bytes = warps * sum_floats * 4;
-  /// Columns that a thread adds up, all in one row.
+  static constexpr int static_bytes = rows * 12 + pieces * columns * 8 + warps * pieces * rows * 4 + 128,
+                       dynamic_bytes = warps * sum_floats * 4;
+  /// Columns that a thread adds up, all in one row, and where they begin. A thread too many has a row behind all.
   static constexpr int outputs = rows * columns < threads ? 1 : rows * columns / threads;
-  static constexpr int threads_of_row = columns / outputs;
+  MOESAIC_HD static constexpr int row_of(int thread) { return thread * outputs / columns < rows ? thread * outputs / columns : 1 << 30; }
+  MOESAIC_HD static constexpr int column_of(int thread) { return thread * outputs % columns; }
   static constexpr int resident = rows * pieces * columns > 1024 ? 1 : 2;  // blocks on a multiprocessor
 };
 
 namespace detail {
 
-/// sums += the products of columns [first, first + 128) for the rows at `source` and the weight rows from `column` on.
+/// sums += the products of columns [first, first + 128) of all k.
 template <class Tile, class Arguments>
-__device__ inline void skinny_block(float (&sums)[Tile::high][Tile::pieces * Tile::wide][4], Arguments const& g, std::int64_t const* source,
-                                    int expert, std::int64_t column, int first, int lane) {
+__device__ inline void skinny_block(float (&sums)[Tile::high][Tile::pieces * Tile::wide][4], tile_operands<Tile, Arguments> const& of,
+                                    int k, int first, int lane) {
   using mma = products<typename Arguments::row_type, Arguments::format>;
   constexpr int wide = Tile::pieces * Tile::wide;
   constexpr int columns = mma::columns, width = 4 * columns, steps = scale_block / width;  // of a warp's vectors
-  constexpr int most = wide * sizeof(weight_code_t<Arguments::format>) <= 8 ? 128 : 64;    // columns whose weights are asked for at once
-  constexpr int ahead = most / width;
-  int const k = first + lane % 4 * columns;
+  // Weights of so many steps are asked for at once, into 64 registers, or 32 where rows take more for their terms.
+  constexpr int fit = (mma::terms > 1 ? 32 : 64) / (wide * mma::weight_elements::words), ahead = fit < steps ? fit : steps;
 #pragma unroll
   for (int s0 = 0; s0 < steps; s0 += ahead) {
+    int const at = first + s0 * width + lane % 4 * columns;
     typename mma::weight_elements weight[ahead][wide];
+    weight_code_t<Arguments::format> const* from[wide];
+    bool whole = k - at >= (ahead - 1) * width + columns;
 #pragma unroll
     for (int n = 0; n < wide; ++n) {
-      auto const from = read_weights(g.piece(n / Tile::wide), expert, column + 8 * (n % Tile::wide) + lane / 4);
+      from[n] = of.weight[8 * n + lane / 4] + at;
+      whole = whole && is_whole(from[n], weight[0][n]);
+    }
+    if (whole) {
 #pragma unroll
-      for (int s = 0; s < ahead; ++s) weight[s][n] = from.template at<columns>(k + (s0 + s) * width);
+      for (int n = 0; n < wide; ++n)
+#pragma unroll
+        for (int s = 0; s < ahead; ++s) load_whole(from[n] + s * width, weight[s][n]);
+    } else {
+#pragma unroll
+      for (int n = 0; n < wide; ++n)
+#pragma unroll
+        for (int s = 0; s < ahead; ++s) load_ragged(from[n] + s * width, k - at - s * width, weight[s][n]);
     }
 #pragma unroll
     for (int s = 0; s < ahead; ++s)
 #pragma unroll
       for (int m = 0; m < Tile::high; ++m) {
         operand_vector low[mma::terms], high[mma::terms];
-        int const at = k + (s0 + s) * width;
-        bool more = mma::split(read_row(g.a.rows, source[16 * m + lane / 4]).template at<columns>(at), low);
-        more |= mma::split(read_row(g.a.rows, source[16 * m + lane / 4 + 8]).template at<columns>(at), high);
+        typename mma::row_elements row;
+        load_ragged(of.row[16 * m + lane / 4] + at + s * width, k - at - s * width, row);
+        bool more = mma::split(row, low);
+        load_ragged(of.row[16 * m + lane / 4 + 8] + at + s * width, k - at - s * width, row);
+        more |= mma::split(row, high);
         if (mma::terms > 1 && __any_sync(~0U, more)) {
 #pragma unroll
           for (int n = 0; n < wide; ++n) multiply_vectors<mma, true>(sums[m][n], low, high, mma::weight(weight[s][n]));
@@ -71,29 +87,36 @@ __device__ inline void skinny_block(float (&sums)[Tile::high][Tile::pieces * Til
 }  // namespace detail
 
 template <class Tile, class Arguments>
-__global__ void __launch_bounds__(Tile::threads, Tile::resident) skinny_gemm(Arguments const g) {
+__global__ void __launch_bounds__(Tile::threads, Tile::resident) skinny_gemm(__grid_constant__ Arguments const g) {
   constexpr int pieces = Tile::pieces, wide = pieces * Tile::wide;
-  static_assert(pieces == Arguments::pieces);
   extern __shared__ __align__(16) unsigned char shared_memory[];
   ptx::follow_dependency();
-  __shared__ std::int64_t source[Tile::rows];  // −1: no row
+  __shared__ tile_operands<Tile, Arguments> of;
+  __shared__ block_tiles<Tile> tiles;
+  __shared__ float scales[Tile::warps][pieces * Tile::rows];
+  static_assert(sizeof(of) + sizeof(tiles) + sizeof(scales) <= Tile::static_bytes);
   auto* const sums = reinterpret_cast<float*>(shared_memory);
-  tile_list const tiles = tile_list::make(reinterpret_cast<std::int32_t*>(shared_memory + Tile::dynamic_bytes), g.expert_offsets,
-                                          g.out.rows, g.w.n, g.w.experts, Tile::rows, Tile::columns);
-  int const thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  int const row = thread / Tile::threads_of_row, column = thread % Tile::threads_of_row * Tile::outputs;  // of what this thread adds up
-  int const blocks = static_cast<int>(ceil_div(g.w.k, scale_block));
+  tiles.make(g, shared_memory + Tile::dynamic_bytes);
+  int const k = static_cast<int>(g.w.k), blocks = static_cast<int>(ceil_div(g.w.k, scale_block));
 
-  for (std::int64_t t = tile_list::first(); t < tiles.count(); t += tile_list::stride()) {
-    gemm_tile const at = tiles.at(t);
-    if (thread < Tile::rows) source[thread] = at.row + thread < at.last ? g.a.source(at.row + thread) : -1;
+  int index = static_cast<int>(blockIdx.x);
+  for (group_tile tile; tiles.find(index, tile);) {
+    of.fill(g, tiles, tile, index);
     __syncthreads();
-    bool const adds = row < Tile::rows && at.row + row < at.last;
     float total[pieces][Tile::outputs] = {};
     for (int first = 0; first < blocks; first += Tile::warps) {
-      if (first + warp < blocks) {
+      if (int const lane = ptx::thread_again() % 32, warp = ptx::thread_again() / 32; first + warp < blocks) {
+        constexpr int each = static_cast<int>(ceil_div(pieces * Tile::rows, 32));
+        float scale[each] = {};
+#pragma unroll
+        for (int i = 0; i < each; ++i)
+          if (int const at = lane + 32 * i; at < pieces * Tile::rows)
+            scale[i] = of.scale(g, at / Tile::rows, at % Tile::rows, first + warp);
         float block[Tile::high][wide][4] = {};
-        detail::skinny_block<Tile>(block, g, source, at.expert, at.column, (first + warp) * scale_block, lane);
+        detail::skinny_block(block, of, k, (first + warp) * scale_block, lane);
+#pragma unroll
+        for (int i = 0; i < each; ++i)
+          if (int const at = lane + 32 * i; at < pieces * Tile::rows) scales[warp][at] = scale[i];
         float* const mine = sums + warp * Tile::sum_floats;
 #pragma unroll
         for (int m = 0; m < Tile::high; ++m)
@@ -105,16 +128,9 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) skinny_gemm(Arg
               *to = make_float2(block[m][n][2 * h], block[m][n][2 * h + 1]);
             }
       }
-      float scale[pieces][Tile::warps];
-#pragma unroll
-      for (int p = 0; p < pieces; ++p)
-#pragma unroll
-        for (int w = 0; w < Tile::warps; ++w)
-          scale[p][w] = adds && first + w < blocks ? product(row_scale(g.a.rows, source[row], first + w),
-                                                             weight_scale(g.piece(p), at.expert, at.column, first + w))
-                                                   : 0.0F;
       __syncthreads();
-      if (adds) {
+      int const row = Tile::row_of(ptx::thread_again()), column = Tile::column_of(ptx::thread_again());
+      if (row < of.tile.rows_left) {
 #pragma unroll
         for (int w = 0; w < Tile::warps; ++w)
           if (first + w < blocks) {
@@ -122,12 +138,16 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) skinny_gemm(Arg
 #pragma unroll
             for (int p = 0; p < pieces; ++p)
 #pragma unroll
-              for (int i = 0; i < Tile::outputs; ++i) total[p][i] = fma(from[p * Tile::columns + i], scale[p][w], total[p][i]);
+              for (int i = 0; i < Tile::outputs; ++i)
+                total[p][i] = fma(from[p * Tile::columns + i], scales[w][p * Tile::rows + row], total[p][i]);
           }
       }
       __syncthreads();
     }
-    if (adds) g.row(at.row + row)(at.column + column, total);
+    int const row = Tile::row_of(ptx::thread_again()), column = Tile::column_of(ptx::thread_again());
+    if (row < of.tile.rows_left) g.row(of.tile.row + row)(of.tile.n * Tile::columns + column, total);
+    index = of.next;
+    __syncthreads();
   }
 }
 

@@ -1,14 +1,33 @@
-// Which tile is whose: persistent CTAs walk all tiles of all experts, and only the device knows how many rows an expert has.
+// Which tile is whose, in every grouped GEMM: blocks walk all tiles of all experts, and only the device knows how many rows an expert has.
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include <moesaic/core/macros.hpp>
 #include <moesaic/core/views.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
 
-/// A tile of an expert's product: tile row m, tile column n.
+/// Whose rows are whose, and how many tiles they have side by side. A group is an expert; with shared_rows the shared expert's rows come
+/// first, and it is the first group.
+struct tile_groups {
+  std::int32_t const* expert_offsets;  ///< of the routed rows; null: one expert, all rows
+  std::int32_t rows, shared_rows;
+  int experts, n_tiles;
+
+  MOESAIC_HD constexpr int ahead() const { return shared_rows > 0 ? 1 : 0; }
+  MOESAIC_HD constexpr int count() const { return experts + ahead(); }
+  /// For g from 0 to count(): where group g's rows begin.
+  MOESAIC_HD constexpr std::int32_t first_row(int group) const {
+    if (group < ahead()) return 0;
+    int const e = group - ahead();
+    return shared_rows + (expert_offsets != nullptr ? expert_offsets[e] : e * rows);
+  }
+  MOESAIC_HD constexpr int expert(int group) const { return group < ahead() ? 0 : group - ahead(); }
+};
+
+/// A tile of a group's product: tile row m, tile column n.
 struct tile_place {
   int m, n;
 };
@@ -23,9 +42,15 @@ MOESAIC_HD constexpr tile_place place_of(int index, int m_tiles, int n_tiles, in
   return {rest / width, first + rest % width};
 }
 
-/// Tiles of one expert.
+/// Tiles of one group.
 MOESAIC_HD constexpr int tiles_of(std::int64_t rows, int tile_rows, int n_tiles) {
   return static_cast<int>(ceil_div(rows, tile_rows)) * n_tiles;
+}
+
+/// The most tiles that `rows` rows can make, however `experts` share them out: what a grid is sized by.
+MOESAIC_HD constexpr std::int64_t most_tiles(std::int64_t rows, int experts, int tile_rows, std::int64_t n_tiles) {
+  std::int64_t const cut = experts < rows ? experts : rows;  // experts that have a row; each may end in the middle of a tile
+  return ((rows - cut) / tile_rows + cut) * n_tiles;
 }
 
 /// One worker's way through the tiles `first`, first + step, … `starts` [groups + 1] counts the tiles before each group.
@@ -42,17 +67,41 @@ struct tile_walk {
     while (starts[group + 1] <= index) ++group;
     return true;
   }
+  /// The same, and finds the group by halves: for a worker whose few tiles may be many groups apart.
+  MOESAIC_HD constexpr bool find() {
+    if (index >= starts[groups]) return false;
+    group = 0;
+    for (int end = groups; end - group > 1;) {
+      int const middle = (group + end) / 2;
+      (starts[middle] <= index ? group : end) = middle;
+    }
+    return true;
+  }
   MOESAIC_HD constexpr int local() const { return index - starts[group]; }
   MOESAIC_HD constexpr void next() { index += step; }
 };
 
+/// A tile: rows from `row` on, of which `rows_left` are the group's, and tile column n.
+struct group_tile {
+  int group, row, rows_left, n;
+};
+
+/// Where a walk is.
+MOESAIC_HD constexpr group_tile tile_of(tile_groups const& tiles, tile_walk const& walk, int tile_rows, int strip) {
+  int const first = tiles.first_row(walk.group), count = tiles.first_row(walk.group + 1) - first;
+  tile_place const place = place_of(walk.local(), static_cast<int>(ceil_div(count, tile_rows)), tiles.n_tiles, strip);
+  int const m0 = place.m * tile_rows;
+  return {walk.group, first + m0, count - m0, place.n};
+}
+
 #if defined(__CUDACC__)
 
 /// Fills `starts` and `offsets` [groups + 1] in shared memory; all `Threads` threads of the block call it, and it ends with a barrier.
-/// first_row(g), for g from 0 to `groups`: where group g's rows begin. `of_warp` is scratch in shared memory, one number a warp.
-template <int Threads, class FirstRow>
+/// first_row(g), for g from 0 to `groups`: where group g's rows begin, which is what `offsets` keeps: nullptr where there is no room.
+/// `of_warp` is scratch in shared memory, one number a warp.
+template <int Threads, class FirstRow, class Offsets>
 __device__ inline void count_tiles(FirstRow const& first_row, int groups, int tile_rows, int n_tiles, std::int32_t* starts,
-                                   std::int32_t* offsets, std::int32_t* of_warp) {
+                                   [[maybe_unused]] Offsets offsets, std::int32_t* of_warp) {
   constexpr int warps = Threads / 32;
   int const lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   std::int32_t before = 0;
@@ -62,8 +111,10 @@ __device__ inline void count_tiles(FirstRow const& first_row, int groups, int ti
     if (e < groups) {
       first = first_row(e);
       last = first_row(e + 1);
-      offsets[e] = first;
-      if (e == groups - 1) offsets[groups] = last;
+      if constexpr (!std::is_null_pointer_v<Offsets>) {
+        offsets[e] = first;
+        if (e == groups - 1) offsets[groups] = last;
+      }
     }
     std::int32_t const own = tiles_of(last - first, tile_rows, n_tiles);
     std::int32_t sum = own;

@@ -25,6 +25,22 @@ __device__ inline void mma_e4m3(float (&d)[4], std::uint32_t const (&a)[4], std:
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+/// Four 8 × 8 matrices of 16-bit elements out of shared memory; lane l's `row` is where row l % 8 of matrix l / 8 lies, 16 bytes. v[i]: of
+/// matrix i the elements 2 (l % 4) and the next one of row l / 4, the lower one in the lower half.
+__device__ inline void ldmatrix_x4(std::uint32_t (&v)[4], void const* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3])
+               : "r"(static_cast<std::uint32_t>(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+
+/// threadIdx.x, read each time that it is asked for: what a kernel reckons from it is then not kept in registers from one place to another.
+__device__ inline int thread_again() {
+  std::uint32_t thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return static_cast<int>(thread & 1023U);  // so that the compiler knows its sign
+}
+
 /// Two bf16 times 2^120, exactly for what e4m3_fields makes, denormals and the sign of zero included.
 __device__ inline std::uint32_t times_2_to_120(std::uint32_t pair) {
   std::uint32_t out;

@@ -37,20 +37,17 @@ status multiply(cudaStream_t stream, quantized_rows<Scale> const& x, gemm_weight
     a.w[i] = *w.routed[i];
     if (w.shared_rows > 0) a.shared[i] = *w.shared[i];
   }
-  a.expert_offsets = shape.expert_offsets;
-  a.rows = static_cast<std::int32_t>(x.rows);
-  a.shared_rows = static_cast<std::int32_t>(w.shared_rows);
-  a.experts = shape.experts;
+  a.tiles = {shape.expert_offsets, static_cast<std::int32_t>(x.rows), static_cast<std::int32_t>(w.shared_rows), shape.experts, 0};
   a.k_blocks = static_cast<int>(shape.k / scale_block);
   a.reads_early = shape.reads_early;
   a.epilogue = epilogue;
   auto const by_rows = [&]<class Tile>(Tile) {
-    a.n_tiles = static_cast<int>(shape.n / (Epilogue::matrices == 2 ? scale_block : Tile::columns));
+    a.tiles.n_tiles = static_cast<int>(shape.n / (Epilogue::matrices == 2 ? scale_block : Tile::columns));
     if (status const s = make_row_operand(x, Tile::rows, Tile::scale_rows, a.x); !s) return s;
     return launch_row_gemm<Tile>(stream, a);
   };
   auto const by_weights = [&]<class Tile>(Tile) {
-    a.n_tiles = static_cast<int>(shape.n / Tile::columns);
+    a.tiles.n_tiles = static_cast<int>(shape.n / Tile::columns);
     if (status const s = make_row_operand(x, Tile::rows, Tile::scale_rows, a.x); !s) return s;
     return launch_weight_gemm<Tile>(stream, a);
   };

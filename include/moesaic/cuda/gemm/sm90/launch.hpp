@@ -27,17 +27,17 @@ status launch_persistent(cudaStream_t stream, void (*kernel)(Arguments), int cta
                kernel, arguments);
 }
 
-/// row_gemm with this tile; a.n_tiles counts its columns.
+/// row_gemm with this tile; a.tiles.n_tiles counts its columns.
 template <class Tile, class Epilogue>
 status launch_row_gemm(cudaStream_t stream, gemm_arguments<Epilogue> const& a) {
   static_assert(Tile::shared_bytes(512) <= shared_memory_limit);
-  return launch_persistent(stream, row_gemm_kernel<Tile, Epilogue>, Tile::ctas, Tile::threads, Tile::shared_bytes(a.groups()), a);
+  return launch_persistent(stream, row_gemm_kernel<Tile, Epilogue>, Tile::ctas, Tile::threads, Tile::shared_bytes(a.tiles.count()), a);
 }
 /// weight_gemm with this tile: the same bits.
 template <class Tile, class Epilogue>
 status launch_weight_gemm(cudaStream_t stream, gemm_arguments<Epilogue> const& a) {
   static_assert(Tile::ctas * (Tile::shared_bytes(512) + 1024) <= shared_memory_limit + 1024);  // 1 KB of each CTA is the system's
-  return launch_persistent(stream, weight_gemm_kernel<Tile, Epilogue>, Tile::ctas, Tile::threads, Tile::shared_bytes(a.groups()), a);
+  return launch_persistent(stream, weight_gemm_kernel<Tile, Epilogue>, Tile::ctas, Tile::threads, Tile::shared_bytes(a.tiles.count()), a);
 }
 
 #pragma GCC visibility pop

@@ -13,28 +13,18 @@ namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
 /// out rows [offsets[e], offsets[e+1]) = the same rows of x · W_eᵀ for every expert; null offsets give all rows to one. With shared_rows >
 /// 0 the first rows of x are the shared expert's, and all others' begin that much later. With an epilogue of two matrices each tile takes
-/// 128 columns of both. n_tiles · (columns of a tile) = n.
+/// 128 columns of both. tiles.n_tiles · (columns of a tile) = n.
 template <class Epilogue>
 struct gemm_arguments {
   row_operand x;
   weight_operand w[Epilogue::matrices];
   weight_operand shared[Epilogue::matrices];
-  std::int32_t const* expert_offsets;
-  std::int32_t rows, shared_rows;
-  int experts, n_tiles, k_blocks;
+  tile_groups tiles;
+  int k_blocks;
   bool reads_early;  ///< expert_offsets and weights may be read while the kernel ahead still runs: it is not what writes them
   Epilogue epilogue;
 
-  /// A group is an expert; the shared one is the first.
-  MOESAIC_HD constexpr int ahead() const { return shared_rows > 0 ? 1 : 0; }
-  MOESAIC_HD constexpr int groups() const { return experts + ahead(); }
-  MOESAIC_HD constexpr std::int32_t first_row(int group) const {
-    if (group < ahead()) return 0;
-    int const e = group - ahead();
-    return shared_rows + (expert_offsets != nullptr ? expert_offsets[e] : e * rows);
-  }
-  __device__ weight_operand const& weights(int matrix, int group) const { return group < ahead() ? shared[matrix] : w[matrix]; }
-  __device__ int expert(int group) const { return group < ahead() ? 0 : group - ahead(); }
+  __device__ weight_operand const& weights(int matrix, int group) const { return group < tiles.ahead() ? shared[matrix] : w[matrix]; }
 };
 
 namespace detail {
@@ -55,7 +45,7 @@ struct persistent_cta {
     auto* const full = reinterpret_cast<std::uint64_t*>(shared + Tile::barriers_at);
     auto* const empty = full + Tile::stages;
     auto* const starts = reinterpret_cast<std::int32_t*>(shared + Tile::schedule_at);
-    auto* const offsets = starts + p.groups() + 1;
+    auto* const offsets = starts + p.tiles.count() + 1;
     if (threadIdx.x == 0) {
       ptx::prefetch_tensor_map(&p.x.codes);
       ptx::prefetch_tensor_map(&p.x.scales);
@@ -65,7 +55,7 @@ struct persistent_cta {
       }
       ptx::fence_mbarrier_init();
     }
-    count_tiles<Tile::threads>([&](int g) { return p.first_row(g); }, p.groups(), Tile::rows, p.n_tiles, starts, offsets,
+    count_tiles<Tile::threads>([&](int g) { return p.tiles.first_row(g); }, p.tiles.count(), Tile::rows, p.tiles.n_tiles, starts, offsets,
                                reinterpret_cast<std::int32_t*>(shared + Tile::staging_at));
     return {p, shared, full, empty, starts, offsets};
   }
@@ -75,10 +65,10 @@ struct persistent_cta {
     int group, n0, row, rows_left;
   };
 
-  __device__ tile_walk walk() const { return {starts, p.groups(), static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x)}; }
+  __device__ tile_walk walk() const { return {starts, p.tiles.count(), static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x)}; }
   __device__ tile at(tile_walk const& w) const {
     int const first = offsets[w.group], count = offsets[w.group + 1] - first;
-    tile_place const place = place_of(w.local(), (count + Tile::rows - 1) / Tile::rows, p.n_tiles, Tile::strip);
+    tile_place const place = place_of(w.local(), (count + Tile::rows - 1) / Tile::rows, p.tiles.n_tiles, Tile::strip);
     int const m0 = place.m * Tile::rows;
     return {w.group, place.n * tile_columns, first + m0, count - m0};
   }

@@ -176,7 +176,7 @@ struct router_gemm {
 
 /// Clusters of router_ranks CTAs, one cluster a tile; Tile::threads threads, Tile::shared_bytes bytes of dynamic shared memory.
 template <class Tile>
-__global__ void __launch_bounds__(Tile::threads, 1) router_gemm_kernel(__grid_constant__ router_arguments const p) {
+__global__ void __launch_bounds__(Tile::threads, 1) router_gemm_kernel([[maybe_unused]] __grid_constant__ router_arguments const p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   char* const shared = ptx::dynamic_shared<char>();
   auto* const full = reinterpret_cast<std::uint64_t*>(shared + Tile::barriers_at);

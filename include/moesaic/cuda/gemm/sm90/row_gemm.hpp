@@ -38,7 +38,7 @@ struct row_gemm : persistent_cta<Tile, Epilogue> {
       tile const t = at(w);
       CUtensorMap const* map[Epilogue::matrices];
       int first[Epilogue::matrices];  // the tile's first row of weights
-      int const e = p.expert(t.group);
+      int const e = p.tiles.expert(t.group);
 #pragma unroll
       for (int i = 0; i < Epilogue::matrices; ++i) {
         weight_operand const& w_i = p.weights(i, t.group);
@@ -94,7 +94,8 @@ struct row_gemm : persistent_cta<Tile, Epilogue> {
       float const* weight_scale[pieces];
 #pragma unroll
       for (int i = 0; i < pieces; ++i)
-        weight_scale[i] = p.weights(two ? i : 0, t.group).scales[p.expert(t.group)] + (t.n0 / scale_block + (two ? 0 : i)) * p.k_blocks;
+        weight_scale[i] =
+            p.weights(two ? i : 0, t.group).scales[p.tiles.expert(t.group)] + (t.n0 / scale_block + (two ? 0 : i)) * p.k_blocks;
       auto const load_scales = [&](int kb) {
         scales s;
         float const* const of_row = row_scale + pipe.stage * (Tile::a_scale_pitch / 4) + t.row % scale_slack;
@@ -143,7 +144,7 @@ struct row_gemm : persistent_cta<Tile, Epilogue> {
 
 /// One CTA an SM, Tile::threads threads, Tile::shared_bytes(groups) bytes of dynamic shared memory.
 template <class Tile, class Epilogue>
-__global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel(__grid_constant__ gemm_arguments<Epilogue> const p) {
+__global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel([[maybe_unused]] __grid_constant__ gemm_arguments<Epilogue> const p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(1024) char shared[];
   int const warp = static_cast<int>(threadIdx.x) / 32;

@@ -23,7 +23,7 @@ struct weight_gemm : persistent_cta<Tile, Epilogue> {
   static_assert(matrices == Tile::matrices);
 
   __device__ void load_weights(int stage, int kb, int group, tile const& t, std::uint64_t policy) const {
-    int const e = p.expert(group);
+    int const e = p.tiles.expert(group);
     ptx::mbarrier_arrive_expect(full + stage, Tile::stage_bytes + Tile::a_scale_bytes);
 #pragma unroll
     for (int i = 0; i < matrices; ++i) {
@@ -71,7 +71,7 @@ struct weight_gemm : persistent_cta<Tile, Epilogue> {
       float const* weight_scale[matrices];
 #pragma unroll
       for (int i = 0; i < matrices; ++i)
-        weight_scale[i] = p.weights(i, w.group).scales[p.expert(w.group)] + t.n0 / scale_block * p.k_blocks;
+        weight_scale[i] = p.weights(i, w.group).scales[p.tiles.expert(w.group)] + t.n0 / scale_block * p.k_blocks;
       float total[matrices][half];
 #pragma unroll
       for (int i = 0; i < matrices; ++i)
@@ -124,7 +124,8 @@ struct weight_gemm : persistent_cta<Tile, Epilogue> {
 
 /// Tile::ctas CTAs an SM, Tile::threads threads, Tile::shared_bytes(groups) bytes of dynamic shared memory.
 template <class Tile, class Epilogue>
-__global__ void __launch_bounds__(Tile::threads, Tile::ctas) weight_gemm_kernel(__grid_constant__ gemm_arguments<Epilogue> const p) {
+__global__ void __launch_bounds__(Tile::threads, Tile::ctas)
+    weight_gemm_kernel([[maybe_unused]] __grid_constant__ gemm_arguments<Epilogue> const p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(1024) char shared[];
   int const warp = static_cast<int>(threadIdx.x) / 32;

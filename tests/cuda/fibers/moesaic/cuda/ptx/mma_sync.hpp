@@ -99,6 +99,15 @@ inline void mma_e4m3(float (&d)[4], std::uint32_t const (&a)[4], std::uint32_t c
   detail::multiply<detail::e4m3_four>("mma_e4m3", d, a, b);
 }
 
+inline void ldmatrix_x4(std::uint32_t (&v)[4], void const* row) {
+  if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) ::fibers::fail("ldmatrix of a misaligned address");
+  ::fibers::lane_values const rows = ::fibers::tell(~0U, "ldmatrix", row);
+  int const lane = ::fibers::lane();
+  for (int i = 0; i < 4; ++i) v[i] = static_cast<std::uint32_t const*>(rows.of<void const*>(8 * i + lane / 4))[lane % 4];
+}
+
+inline int thread_again() { return static_cast<int>(threadIdx.x); }
+
 inline std::uint32_t times_2_to_120(std::uint32_t pair) {
   auto const one = [](double x) { return __builtin_bit_cast(std::uint32_t, static_cast<float>(x * 0x1p120)); };
   return one(detail::bf16_pair::value(pair, 0)) >> 16 | (one(detail::bf16_pair::value(pair, 1)) & 0xFFFF'0000U);
