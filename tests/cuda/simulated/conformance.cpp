@@ -33,20 +33,29 @@ struct context_type {
   moesaic::status launch(std::int64_t n, F const& f) const {
     return moesaic::cuda::start_any(nullptr, n, f);
   }
-  template <class Rows, moesaic::weight_format F>
-  moesaic::status grouped_gemm(moesaic::gemm_input<Rows> const& a, moesaic::weight_matrices<F> const& w, std::int32_t const* expert_offsets,
-                               moesaic::matrix_view<float> out) const {
-    return moesaic::cuda::launch_portable_gemm(nullptr, multiprocessors, moesaic::cuda::gemm_arguments<Rows, F>{a, w, expert_offsets, out});
-  }
-
   template <class L>
   static constexpr bool fuses_up = moesaic::cuda::fuses_portable_up<L>;
+  template <class L>
+  static constexpr bool folds_shared = moesaic::cuda::folds_portable_shared<L>;
+
+  template <class Rows, moesaic::weight_format F>
+  moesaic::status grouped_gemm(moesaic::gemm_input<Rows> const& a, moesaic::weight_matrices<F> const& w, std::int32_t const* expert_offsets,
+                               moesaic::matrix_view<float> out, moesaic::weight_matrices<F> const* shared = nullptr,
+                               std::int64_t shared_rows = 0) const {
+    using moesaic::cuda::given_or_none;
+    return moesaic::cuda::launch_portable_gemm(
+        nullptr, multiprocessors, moesaic::cuda::gemm_arguments<Rows, F>{a, w, expert_offsets, out, given_or_none(shared), shared_rows});
+  }
   template <moesaic::activation_format Format, class Rows, moesaic::weight_format F, moesaic::activation_fn A, class Terms>
   moesaic::status up(moesaic::gemm_input<Rows> const& x, moesaic::weight_matrices<F> const& gate, moesaic::weight_matrices<F> const& up,
-                     std::int32_t const* expert_offsets, moesaic::activation_rule<A, Terms> const& rule,
-                     moesaic::matrix_view<float> out) const {
+                     std::int32_t const* expert_offsets, moesaic::activation_rule<A, Terms> const& rule, moesaic::matrix_view<float> out,
+                     moesaic::weight_matrices<F> const* shared_gate = nullptr, moesaic::weight_matrices<F> const* shared_up = nullptr,
+                     std::int64_t shared_rows = 0) const {
+    using moesaic::cuda::given_or_none;
     return moesaic::cuda::launch_portable_gemm(
-        nullptr, multiprocessors, moesaic::cuda::up_arguments<Format, Rows, F, A, Terms>{x, gate, up, expert_offsets, out, rule});
+        nullptr, multiprocessors,
+        moesaic::cuda::up_arguments<Format, Rows, F, A, Terms>{x, gate, up, expert_offsets, out, rule, given_or_none(shared_gate),
+                                                               given_or_none(shared_up), shared_rows});
   }
 };
 // Multiprocessors: each block walks many tiles, or one.
@@ -69,6 +78,7 @@ inline void finish() { simulated::synchronize(); }
 #elif SIMULATED_PART == 2
 #include <conformance/forward.hpp>
 #include <conformance/layer_stages.hpp>
+#include <cuda/simulated/folded_shared.hpp>
 #include <cuda/simulated/overlap_of_forward.hpp>
 #elif SIMULATED_PART == 3
 #include <conformance/activation.hpp>
