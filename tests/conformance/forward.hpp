@@ -194,13 +194,13 @@ struct forward_case {
   }
 };
 
-template <class Model>
+template <class Model, class Context = stamp::context_type>
 struct prepared_forward {
   using layer = typename forward_case<Model>::layer;
   buffer<std::byte> memory;
-  typename forward_case<Model>::prepared_layer weights{};
+  moesaic::prepared_weights<Context, layer> weights{};
 
-  prepared_forward(stamp::context_type const& ctx, forward_case<Model>& c)
+  prepared_forward(Context const& ctx, forward_case<Model>& c)
       : memory(static_cast<std::int64_t>(moesaic::prepared_bytes<layer>(ctx))) {
     need(moesaic::prepare<layer>(ctx, c.weights(), {memory.data(), memory.bytes()}, weights));
     stamp::finish();
@@ -221,8 +221,8 @@ struct forward_output {
 };
 
 // Tokens [first, last) in a workspace of exactly the bytes asked for, filled with `dirt`. The choice is written out, or read from `given`.
-template <class Model>
-forward_output<Model> run_forward(stamp::context_type const& ctx, forward_case<Model> const& c, prepared_forward<Model> const& w,
+template <class Model, class Context>
+forward_output<Model> run_forward(Context const& ctx, forward_case<Model> const& c, prepared_forward<Model, Context> const& w,
                                   std::int64_t first, std::int64_t last, unsigned char dirt = 0,
                                   forward_output<Model> const* given = nullptr) {
   using layer = typename forward_case<Model>::layer;

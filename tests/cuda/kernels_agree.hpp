@@ -49,6 +49,49 @@ void for_each_portable_kernel(F const& f) {
   f([](auto const& g) { return moesaic::cuda::launch_skinny_gemm<skinny_tile<2, 8>>(nullptr, 2, g); });
 }
 
+// Rows of a shared expert that come first: what they and the routed ones give by themselves. Of gathered rows and of others.
+template <class Case>
+void expect_a_shared_expert_along() {
+  SCOPED_TRACE(Case::name());
+  using moesaic::cuda::gemm_arguments;
+  constexpr std::int32_t tokens = 70;
+  Case c;
+  stored_weights<Case::format> const shared(1, Case::n, Case::k, c.random);
+  buffer<std::int32_t> const offsets(gemm_experts + 1), behind(all_rows);
+  for (std::int32_t i = 0; i < all_rows; ++i) behind[i] = tokens + i;
+  for (int e = 0; e <= gemm_experts; ++e) offsets[e] = c.offsets[e] * 5 / 8;  // with the shared ones as many rows as there are
+  std::int32_t const routed = offsets[gemm_experts];
+  auto const rows = c.input(false).rows;
+  using row_type = std::remove_cvref_t<decltype(rows)>;
+  using arguments = gemm_arguments<row_type, Case::format>;
+  auto const with = [&](auto const& launch) {
+    gemm_output const first(tokens, Case::n);
+    need(launch(arguments{moesaic::gemm_input{rows}, shared.by_stride(), nullptr, first.view()}));
+    for (bool const gathered : {false, true}) {
+      auto const slots = gathered ? moesaic::gemm_input{rows, c.slots.data(), gemm_top_k} : moesaic::gemm_input{rows, behind.data(), 1};
+      gemm_output const others(routed, Case::n), all(tokens + routed, Case::n);
+      need(launch(arguments{slots, c.stored(false), offsets.data(), others.view()}));
+      need(launch(arguments{gathered ? slots : moesaic::gemm_input{rows}, c.stored(false), offsets.data(), all.view(), shared.by_stride(),
+                            tokens}));
+      stamp::finish();
+      for (std::int64_t r = 0; r < tokens + routed; ++r)
+        ASSERT_TRUE(same_bits(all.row(r), r < tokens ? first.row(r) : others.row(r - tokens), Case::n)) << "row " << r;
+    }
+  };
+  if constexpr (moesaic::cuda::is_one_bf16_term<Case::format>)
+    for_each_portable_kernel(with);
+  else
+    with([](auto const& g) { return moesaic::cuda::launch_portable_gemm(nullptr, 2, g); });
+}
+
+TEST(gemm_kernels, multiply_a_shared_expert_along) {
+  using enum moesaic::weight_format;
+  expect_a_shared_expert_along<gemm_case<e4m3_128x128, rows_format::f32, 136, 200>>();
+  expect_a_shared_expert_along<gemm_case<e4m3_128x128, rows_format::e4m3, 128, 384>>();
+  expect_a_shared_expert_along<gemm_case<moesaic::weight_format::bf16, rows_format::f32, 96, 40>>();
+  expect_a_shared_expert_along<gemm_case<moesaic::weight_format::f32, rows_format::f32, 40, 96>>();
+}
+
 // Rows of codes that start anywhere and end in the middle of what is loaded at once; and a code of NaN, which belongs to its row alone.
 template <rows_format R, std::int64_t N, std::int64_t K>
 void expect_any_width_of_codes() {

@@ -19,6 +19,14 @@ static_assert(moesaic::backend<moesaic::cuda::on<exact>>);
 static_assert(moesaic::detail::has_own_rows<backend, moesaic::layer<my_model, moesaic::policies::fp8_w8a8_ue8m0>>);
 static_assert(moesaic::detail::has_own_rows<moesaic::cuda::on<exact>, layer> && moesaic::detail::folds_shared<backend, layer>);
 
+// What docs/cuda.md says of DeepSeek-V3.
+template <class Context, class Policy>
+constexpr int launches =
+    moesaic::describe<moesaic::layer<moesaic::models::deepseek_v3, Policy>, Context>({.tokens = 64, .x_bytes = 2}).total().launches;
+static_assert(launches<moesaic::cuda::on<>, moesaic::policies::fp8_weights> == 7 &&
+              launches<moesaic::cuda::on<>, moesaic::policies::fp8_w8a8> == 8);
+static_assert(launches<backend, moesaic::policies::fp8_w8a8> == 7);
+
 bool has_gpu() {
   int device = 0;
   cudaDeviceProp properties{};

@@ -57,6 +57,37 @@ struct counting_fused : counting {
   }
 };
 
+/// With the shared expert in the same launches.
+struct counting_folded : counting_fused {
+  using counting_fused::counting_fused;
+  template <class L>
+  static constexpr bool folds_shared = shared_is_like_routed<L>;
+  template <activation_format F, class Rows, class Weights, class Rule, class Hidden, class... Shared>
+  status up(gemm_input<Rows> const& x, Weights const& gate, Weights const& up_weights, std::int32_t const* offsets, Rule const& rule,
+            Hidden const& out, Shared const&... shared) const {
+    if constexpr (sizeof...(Shared) > 0) add_shared(shared...);
+    return counting_fused::up<F>(x, gate, up_weights, offsets, rule, out);
+  }
+  template <class Rows, class Weights, class... Shared>
+  status grouped_gemm(gemm_input<Rows> const& a, Weights const& w, std::int32_t const* offsets, matrix_view<float> out,
+                      Shared const&... shared) const {
+    if constexpr (sizeof...(Shared) > 0) add_shared(shared...);
+    return counting::grouped_gemm(a, w, offsets, out);
+  }
+
+ private:
+  template <weight_format F>
+  void add_shared(weight_matrices<F> const* w, std::int64_t rows) const {
+    seen->operations += 2.0 * static_cast<double>(rows * w->n * w->k);
+    if (w->experts > 0) seen->weight_bytes += matrix_bytes(F, w->n, w->k);
+  }
+  template <weight_format F>
+  void add_shared(weight_matrices<F> const* gate, weight_matrices<F> const* up, std::int64_t rows) const {
+    add_shared(gate, rows);
+    add_shared(up, rows);
+  }
+};
+
 /// Memory that a test need not size.
 struct arena_memory {
   std::vector<std::unique_ptr<std::byte[]>> blocks;
@@ -126,6 +157,8 @@ void expect_described_everywhere() {
     expect_described<L, bf16, counting>(tokens);
     expect_described<L, float, counting_fused>(tokens);
     expect_described<L, bf16, counting_fused>(tokens);
+    expect_described<L, float, counting_folded>(tokens);
+    expect_described<L, bf16, counting_folded>(tokens);
   }
 }
 
@@ -172,6 +205,21 @@ TEST(describe, a_step_up_in_one_piece_keeps_no_gate_and_up_rows) {
   expect_no_gate_and_up_rows<layer<models::deepseek_v3>>(7168 * 4);
   expect_no_gate_and_up_rows<layer<models::mixtral_8x7b>>(4096 * 4);
   expect_no_gate_and_up_rows<layer<models::deepseek_v3, policies::fp8_w8a8>>(7168 + 56 * 4);
+}
+
+// What docs/cuda.md says of DeepSeek-V3 on any GPU.
+TEST(describe, a_folded_shared_expert_saves_its_launches) {
+  constexpr layer_work work{.tokens = 64, .x_bytes = 2};
+  using by_weights = layer<models::deepseek_v3>;
+  using by_codes = layer<models::deepseek_v3, policies::fp8_w8a8>;
+  constexpr stage_cost apart = describe<by_weights, counting_fused>(work).total(),
+                       folded = describe<by_weights, counting_folded>(work).total();
+  EXPECT_EQ(apart.launches - folded.launches, 2);
+  EXPECT_EQ(apart.row_bytes - folded.row_bytes, 64.0 * 7168 * 4);  // tokens are read by one step up, not by two
+  EXPECT_EQ(apart.weight_bytes, folded.weight_bytes);
+  EXPECT_EQ(apart.operations, folded.operations);
+  constexpr stage_cost codes_apart = describe<by_codes, counting_fused>(work).total();
+  EXPECT_EQ(codes_apart.launches - (describe<by_codes, counting_folded>(work).total().launches), 3);
 }
 
 TEST(describe, is_a_constant_and_knows_deepseek_v3) {

@@ -67,7 +67,7 @@ struct hopper {
   requires detail::runs_on_wgmma<L>
   using partial = bf16;
   template <class L>
-  static constexpr bool folds_shared = detail::runs_on_wgmma<L>&& shared_is_like_routed<L>;
+  static constexpr bool folds_shared = folds_portable_shared<L>;  // whoever multiplies it
   template <class L>
   static constexpr bool fuses_up = fuses_portable_up<L>;
   template <weight_format F>
@@ -131,8 +131,12 @@ struct hopper {
   /// The step up of rows that are not quantised, by the portable kernels.
   template <activation_format Format, class Rows, weight_format F, activation_fn A, class Terms>
   status up(gemm_input<Rows> const& x, mapped_matrices<F> const& gate, mapped_matrices<F> const& up, std::int32_t const* expert_offsets,
-            activation_rule<A, Terms> const& rule, matrix_view<float> out) const {
-    return launch_portable_gemm(stream, multiprocessors, up_arguments<Format, Rows, F, A, Terms>{x, gate, up, expert_offsets, out, rule});
+            activation_rule<A, Terms> const& rule, matrix_view<float> out, mapped_matrices<F> const* shared_gate = nullptr,
+            mapped_matrices<F> const* shared_up = nullptr, std::int64_t shared_rows = 0) const {
+    return launch_portable_gemm(
+        stream, multiprocessors,
+        up_arguments<Format, Rows, F, A, Terms>{x, gate, up, expert_offsets, out, rule, given_or_none<F>(shared_gate),
+                                                given_or_none<F>(shared_up), shared_rows});
   }
 
   /// The step down, one rounding to bf16; the shared expert as in the step up.
@@ -144,16 +148,17 @@ struct hopper {
   }
 
   template <class Rows, weight_format F>
-  status grouped_gemm(gemm_input<Rows> const& a, mapped_matrices<F> const& w, std::int32_t const* expert_offsets,
-                      matrix_view<float> out) const {
+  status grouped_gemm(gemm_input<Rows> const& a, mapped_matrices<F> const& w, std::int32_t const* expert_offsets, matrix_view<float> out,
+                      mapped_matrices<F> const* shared = nullptr, std::int64_t shared_rows = 0) const {
     if constexpr (std::is_same_v<Rows, quantized_rows<float>> && F == weight_format::e4m3_128x128)
       if (a.row_to_slot == nullptr && sm90::takes_shape(w.n, w.k) && out.stride % 2 == 0)
-        return sm90::multiply(stream, a.rows, {{&w.operand}, {}}, {expert_offsets, w.experts, w.n, w.k, false},
-                              sm90::store_f32{out.data, out.stride});
+        return sm90::multiply(stream, a.rows, {{&w.operand}, {operand_of(shared)}, shared_rows},
+                              {expert_offsets, w.experts, w.n, w.k, false}, sm90::store_f32{out.data, out.stride});
     if constexpr (std::is_same_v<Rows, matrix_view<bf16 const>> && F == weight_format::bf16)
       if (expert_offsets == nullptr && a.row_to_slot == nullptr && sm90::takes_router(a.rows, w))
         return sm90::multiply_router(stream, multiprocessors, a.rows, w, out);
-    return launch_portable_gemm(stream, multiprocessors, gemm_arguments<Rows, F>{a, w, expert_offsets, out});
+    return launch_portable_gemm(stream, multiprocessors,
+                                gemm_arguments<Rows, F>{a, w, expert_offsets, out, given_or_none<F>(shared), shared_rows});
   }
 
  private:

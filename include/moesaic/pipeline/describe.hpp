@@ -138,7 +138,8 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
     add({"quantize", 1, 0, T * (hidden * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
   }
   double const folded = w.folds_shared ? 1.0 : 0.0;
-  add_up("up", active + folded, T < rows && !own ? T : rows + folded * T, rows + folded * T, c.inter);
+  // Tokens that are not gathered into rows are read once, by whatever experts.
+  add_up("up", active + folded, own ? rows + folded * T : (T < rows || w.folds_shared ? T : rows), rows + folded * T, c.inter);
   add_down("down", active + folded, rows + folded * T, c.inter);
   if (c.shared_inter > 0 && !w.folds_shared) {
     add_up("shared up", 1, T, T, c.shared_inter);

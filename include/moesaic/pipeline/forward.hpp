@@ -97,7 +97,7 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
     if (status const s = route_rows<L>(ctx, rows, weights, p.logits, given == given_choice::ids, p.choice); !s) return s;
   }
   if (status const s = ctx.launch(1, map); !s) return s;
-  if constexpr (folds_shared<B, L>) {
+  if constexpr (own_rows && folds_shared<B, L>) {
     return ctx.template gather<format>(x, p.map, p.routed_x.rows, x.rows);
   } else if constexpr (own_rows) {
     status const s = ctx.template gather<format>(x, p.map, p.routed_x.rows);
@@ -108,15 +108,17 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
 }
 
 /// Two GEMMs and the activation, in one piece where the backend has it: rows of x → hidden rows. `offsets` null: one expert, all rows.
-template <class L, backend B, class Prepared, activation_fn A, class Terms>
+/// `shared`: nothing, or the shared expert's gate and up weights and the number of its rows, which come first.
+template <class L, backend B, class Prepared, activation_fn A, class Terms, class... Shared>
 status up(B const& ctx, typename forward_plan<L, B>::input const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets,
-          std::int32_t const* row_count, activation_rule<A, Terms> const& rule, typename forward_plan<L, B>::buffers const& b) {
+          std::int32_t const* row_count, activation_rule<A, Terms> const& rule, typename forward_plan<L, B>::buffers const& b,
+          Shared const&... shared) {
   constexpr activation_format format = L::policy.activations;
   if constexpr (has_own_rows<B, L>) {
-    return ctx.template up<format>(x, gate, up, offsets, rule, b.hidden);
+    return ctx.template up<format>(x, gate, up, offsets, rule, b.hidden, shared...);
   } else if constexpr (fuses_up<B, L>) {
     constexpr activation_format rounded = is_quantized(format) ? activation_format::f32 : format;
-    status const s = ctx.template up<rounded>(x, gate, up, offsets, rule, b.up);
+    status const s = ctx.template up<rounded>(x, gate, up, offsets, rule, b.up, shared...);
     if constexpr (is_quantized(format))
       if (s)
         return ctx.launch(b.up.rows * ceil_div(b.up.cols, scale_block), quantize_rows<float, scale_t<format>>{b.up, b.hidden, row_count});
@@ -150,8 +152,8 @@ status up_all(B const& ctx, prepared_weights<B, L> const& w, forward_plan<L, B> 
   std::int32_t const* const offsets = p.map.expert_offsets;
   auto const rule = routed_rule<L>(w, p);
   if constexpr (folds_shared<B, L>) {
-    return ctx.template up<L::policy.activations>(p.routed_x, w.gate, w.up, offsets, rule, p.routed.hidden, &w.shared_gate, &w.shared_up,
-                                                  p.shared_out.rows);
+    // All rows are quantised, those behind the last routed one as well, whatever they hold: row_count does not count the shared ones.
+    return up<L>(ctx, p.routed_x, w.gate, w.up, offsets, nullptr, rule, p.routed, &w.shared_gate, &w.shared_up, p.shared_out.rows);
   } else {
     if (status const s = up<L>(ctx, p.routed_x, w.gate, w.up, offsets, offsets + c.experts, rule, p.routed); !s || c.shared_inter == 0)
       return s;

@@ -61,12 +61,12 @@ template <class B, class L>
 requires requires { B::template fuses_up<L>; }
 inline constexpr bool fuses_up<B, L> = has_own_rows<B, L> || B::template fuses_up<L>;
 
-/// Whether B multiplies L's shared expert along with the routed ones: gather, up and grouped_gemm then take its weights and the number of
-/// its rows, which come first, as well.
+/// Whether B multiplies L's shared expert along with the routed ones, in the step up in one piece and in the step down: up and grouped_gemm
+/// then take its weights and the number of its rows, which come first, as well, and so does gather of rows of its own.
 template <class B, class L>
 inline constexpr bool folds_shared = false;
 template <class B, class L>
-requires(has_own_rows<B, L>&& L::config.shared_inter > 0) && requires { B::template folds_shared<L>; }
+requires(fuses_up<B, L>&& L::config.shared_inter > 0) && requires { B::template folds_shared<L>; }
 inline constexpr bool folds_shared<B, L> = B::template folds_shared<L>;
 
 /// Whether B has the front in one piece, front(select, map, scratch[, x, rows[, shared_rows]]) with front_bytes<L>(tokens) of scratch: the

@@ -81,6 +81,12 @@ struct up_arguments {
   __device__ row_store row(std::int64_t r) const { return {out.row(r), w.n, rule.of_row(r, w.n)}; }
 };
 
+/// *w, or none where it is null.
+template <weight_format F>
+weight_matrices<F> given_or_none(weight_matrices<F> const* w) {
+  return w != nullptr ? *w : weight_matrices<F>{};
+}
+
 /// The row of a that row r of `out` is made of.
 template <class Arguments>
 __device__ inline std::int64_t source_of(Arguments const& g, std::int64_t r) {

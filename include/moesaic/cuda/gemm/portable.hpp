@@ -19,10 +19,14 @@ namespace moesaic::inline MOESAIC_ABI::cuda {
 /// Whether the step up of L is one portable kernel.
 template <class L>
 inline constexpr bool fuses_portable_up = is_one_bf16_term<L::policy.weights>;
+/// Whether L's shared expert is a group of the portable kernels' step up and step down.
+template <class L>
+inline constexpr bool folds_portable_shared = fuses_portable_up<L>&& shared_is_like_routed<L>;
 
 enum class portable_kernel { skinny_16x8, skinny_16x32, skinny_32x64, panel_64x128 };
 
-/// The largest tiles that the experts' average fills and that give three in four multiprocessors something to do.
+/// The largest tiles that the experts' average fills and that give three in four multiprocessors something to do. `rows`: the routed ones.
+/// A shared expert has more rows than the others have, and narrow tiles read its weights several times, but one expert's from L2.
 constexpr portable_kernel choose_kernel(std::int64_t rows, int experts, std::int64_t n, int multiprocessors) {
   std::int64_t const average = ceil_div(rows, experts);
   auto const enough = [&](int tile_rows, int tile_columns) {
@@ -50,7 +54,7 @@ status launch_portable_gemm(cudaStream_t stream, int multiprocessors, Arguments 
   if constexpr (!is_one_bf16_term<Arguments::format>) {
     return launch_fma_gemm(stream, multiprocessors, g);
   } else {
-    switch (choose_kernel(g.out.rows, g.w.experts, pieces * g.w.n, multiprocessors)) {
+    switch (choose_kernel(g.out.rows - g.shared_rows, g.w.experts, pieces * g.w.n, multiprocessors)) {
       case portable_kernel::skinny_16x8:  // of two matrices the narrowest tile has the 32 weight rows of the next
         return launch_skinny_gemm<skinny_tile<1, pieces, pieces>>(stream, multiprocessors, g);
       case portable_kernel::skinny_16x32: return launch_skinny_gemm<skinny_tile<1, 4 / pieces, pieces>>(stream, multiprocessors, g);

@@ -173,7 +173,7 @@ __global__ void __launch_bounds__(Tile::threads, 2) panel_gemm(__grid_constant__
       if (ahead < k) {
         int const thread = ptx::thread_again();
         behind_first = next.store(stages + (c + 1) % 2 * Tile::stage_words, thread);
-        if (ahead % scale_block == 0 && thread < Tile::scales)
+        if (ahead % scale_block == 0 && thread < Tile::scales)  // with several terms there is no register to have it early
           scales[ahead / scale_block % 2][thread] =
               Tile::terms == 1 ? scale : of.scale(g, thread / Tile::rows, thread % Tile::rows, ahead / scale_block);
       }
