@@ -68,6 +68,7 @@ struct layer_work {
   bool fuses_up = false;          ///< gate and up rows go through no memory; hidden rows do where they are to be quantised
   int partial_bytes = 4;          ///< of an element that a down GEMM writes
   bool router_reads_x = false;    ///< as it is given, not a copy in f32
+  bool experts_read_x = false;    ///< the step up reads x as it is given
   bool fuses_front = false;       ///< select, map and the quantising of x are one launch
   bool folds_shared = false;      ///< the shared expert is a group of the routed GEMMs
   bool combines_in_down = false;  ///< the combine is part of the step down
@@ -101,13 +102,14 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
   int const projections = is_gated(c.act) ? 2 : 1;
   bool const own = w.own_element_bytes != 0, quantizes = is_quantized(p.activations) && !own;
   auto const row = [&](std::int64_t k) { return own ? static_cast<double>(k) * w.own_element_bytes : row_bytes(p.activations, k); };
+  double const x_row = w.experts_read_x ? static_cast<double>(c.hidden) * w.x_bytes : row(c.hidden);
   layer_cost out;
   auto add = [&out](stage_cost const& s) { out.stage[out.stages++] = s; };
   auto add_up = [&](char const* name, double experts, double sources, double targets, int width) {
     int const through_memory = w.fuses_up ? (quantizes ? 1 : 0) : projections;  // fp32 rows, written and read
     double const inter = width;
     add({name, w.fuses_up ? 1 + through_memory : projections + 1, experts * projections * matrix_bytes(p.weights, width, c.hidden),
-         (w.fuses_up ? 1 : projections) * sources * row(c.hidden) + 2 * through_memory * targets * inter * 4 + targets * row(width),
+         (w.fuses_up ? 1 : projections) * sources * x_row + 2 * through_memory * targets * inter * 4 + targets * row(width),
          2 * projections * targets * hidden * inter});
   };
   auto add_down = [&](char const* name, double experts, double targets, int width) {
@@ -115,7 +117,8 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
          2 * targets * hidden * width});
   };
 
-  bool const wide = !w.router_reads_x || (!own && !is_quantized(p.activations)) || c.zero_experts > 0 || c.shared_gated;
+  bool const wide =
+      !w.router_reads_x || (!own && !is_quantized(p.activations) && !w.experts_read_x) || c.zero_experts > 0 || c.shared_gated;
   if (w.x_bytes != 4 && wide) add({"widen", 1, 0, T * hidden * (w.x_bytes + 4), 0});
   add({"router", 1, matrix_bytes(p.router, c.choices(), c.hidden), T * (hidden * (w.router_reads_x ? w.x_bytes : 4) + R * 4),
        2 * T * hidden * R});
@@ -163,6 +166,7 @@ constexpr layer_cost describe(layer_work w) {
   if constexpr (detail::has_own_rows<B, L>) w.own_element_bytes = static_cast<int>(sizeof(typename detail::expert_rows_t<L, B>::element));
   w.fuses_up = detail::fuses_up<B, L>;
   w.partial_bytes = static_cast<int>(sizeof(detail::partial_t<L, B>));
+  w.experts_read_x = w.x_bytes == 2 && detail::experts_read<B, L, bf16>;
   w.fuses_front = detail::fuses_front<B, L>;
   w.folds_shared = detail::folds_shared<B, L>;
   w.combines_in_down = detail::combines_in_down<B, L>(w.tokens);

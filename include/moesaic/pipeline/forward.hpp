@@ -29,11 +29,12 @@ namespace detail {
 
 constexpr float limit_or_infinity(float limit) { return limit > 0.0F ? limit : from_bits(inf_bits); }
 
-/// x as a row for each token, which the first expert GEMMs gather by the map. `quantized`: those rows are there.
+/// x as a row for each token, which the first expert GEMMs gather by the map, unless they read x itself. `quantized`: those rows are there.
 template <class L, backend B, class X>
 status rows_by_token(B const& ctx, matrix_view<X const> x, forward_plan<L, B>& p, bool quantized) {
   constexpr activation_format format = L::policy.activations;
   status s;
+  if constexpr (experts_read<B, L, X>) return s;
   if constexpr (is_quantized(format)) {
     if (!quantized) s = ctx.launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<X, scale_t<format>>{x, p.shared_x.rows});
   } else if constexpr (format != activation_format::f32) {
@@ -81,7 +82,7 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
   constexpr bool own_rows = has_own_rows<B, L>;
   constexpr bool router_reads_x = reads_rows_of<B, X>;
   build_dispatch_map const map{p.choice.ids, p.map, valid_tokens};
-  if ((routes && !router_reads_x) || (!is_quantized(format) && !own_rows) || c.zero_experts > 0 || c.shared_gated)
+  if ((routes && !router_reads_x) || (!is_quantized(format) && !own_rows && !experts_read<B, L, X>) || c.zero_experts > 0 || c.shared_gated)
     if (status const s = widen<X>(ctx, x, p.wide_x, p.wide); !s) return s;
   if (routes) {
     std::conditional_t<router_reads_x, matrix_view<X const>, f32_rows> rows;
@@ -109,8 +110,8 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
 
 /// Two GEMMs and the activation, in one piece where the backend has it: rows of x → hidden rows. `offsets` null: one expert, all rows.
 /// `shared`: nothing, or the shared expert's gate and up weights and the number of its rows, which come first.
-template <class L, backend B, class Prepared, activation_fn A, class Terms, class... Shared>
-status up(B const& ctx, typename forward_plan<L, B>::input const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets,
+template <class L, backend B, class Input, class Prepared, activation_fn A, class Terms, class... Shared>
+status up(B const& ctx, Input const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets,
           std::int32_t const* row_count, activation_rule<A, Terms> const& rule, typename forward_plan<L, B>::buffers const& b,
           Shared const&... shared) {
   constexpr activation_format format = L::policy.activations;
@@ -146,19 +147,19 @@ activation_rule<L::config.act, terms_of<L>> routed_rule(prepared_weights<B, L> c
 }
 
 /// Rows of the routed experts and of the shared one through the first GEMM; the shared one's through the second too where it is not folded.
-template <class L, backend B>
-status up_all(B const& ctx, prepared_weights<B, L> const& w, forward_plan<L, B> const& p) {
+template <class L, backend B, class Input>
+status up_all(B const& ctx, prepared_weights<B, L> const& w, Input const& routed_x, Input const& shared_x, forward_plan<L, B> const& p) {
   constexpr moe_config c = L::config;
   std::int32_t const* const offsets = p.map.expert_offsets;
   auto const rule = routed_rule<L>(w, p);
   if constexpr (folds_shared<B, L>) {
     // All rows are quantised, those behind the last routed one as well, whatever they hold: row_count does not count the shared ones.
-    return up<L>(ctx, p.routed_x, w.gate, w.up, offsets, nullptr, rule, p.routed, &w.shared_gate, &w.shared_up, p.shared_out.rows);
+    return up<L>(ctx, routed_x, w.gate, w.up, offsets, nullptr, rule, p.routed, &w.shared_gate, &w.shared_up, p.shared_out.rows);
   } else {
-    if (status const s = up<L>(ctx, p.routed_x, w.gate, w.up, offsets, offsets + c.experts, rule, p.routed); !s || c.shared_inter == 0)
+    if (status const s = up<L>(ctx, routed_x, w.gate, w.up, offsets, offsets + c.experts, rule, p.routed); !s || c.shared_inter == 0)
       return s;
     activation_rule<c.act, no_terms> const shared_rule{limit_or_infinity(c.shared_act_limit)};
-    if (status const s = up<L>(ctx, p.shared_x, w.shared_gate, w.shared_up, nullptr, nullptr, shared_rule, p.shared); !s) return s;
+    if (status const s = up<L>(ctx, shared_x, w.shared_gate, w.shared_up, nullptr, nullptr, shared_rule, p.shared); !s) return s;
     return ctx.grouped_gemm(gemm_input{p.shared.hidden}, w.shared_down, nullptr, p.shared_out);
   }
 }
@@ -230,7 +231,14 @@ status forward(B const& ctx, matrix_view<X> x, prepared_weights<B, L> const& wei
   if (extras.choice.ids != nullptr) p.choice = extras.choice;
 
   if (status const s = detail::front<L>(ctx, matrix_view<element const>(x), weights, extras.given, extras.valid_tokens, p); !s) return s;
-  if (status const s = detail::up_all<L>(ctx, weights, p); !s) return s;
+  status up;
+  if constexpr (detail::experts_read<B, L, element>) {
+    matrix_view<element const> const rows = x;
+    up = detail::up_all<L>(ctx, weights, gemm_input{rows, p.map.row_to_slot, c.top_k}, gemm_input{rows}, p);
+  } else {
+    up = detail::up_all<L>(ctx, weights, p.routed_x, p.shared_x, p);
+  }
+  if (!up) return up;
   if constexpr (c.shared_gated)
     if (status const s =
             ctx.grouped_gemm(gemm_input{p.wide}, weights.shared_token_gate, nullptr, matrix_view<float>(p.shared_gate, tokens, 1));

@@ -61,6 +61,11 @@ template <class B, class L>
 requires requires { B::template fuses_up<L>; }
 inline constexpr bool fuses_up<B, L> = has_own_rows<B, L> || B::template fuses_up<L>;
 
+/// Whether B's step up reads x of X as it is, where the policy does not round it: the router is not the only one to need no copy in fp32.
+template <class B, class L, class X>
+inline constexpr bool experts_read =
+    !has_own_rows<B, L> && fuses_up<B, L> && L::policy.activations == activation_format::f32 && reads_rows_of<B, X>;
+
 /// Whether B multiplies L's shared expert along with the routed ones, in the step up in one piece and in the step down: up and grouped_gemm
 /// then take its weights and the number of its rows, which come first, as well, and so does gather of rows of its own.
 template <class B, class L>
