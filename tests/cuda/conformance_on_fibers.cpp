@@ -55,10 +55,8 @@ inline void finish() { fibers::synchronize(); }
 #include <conformance/arguments.hpp>
 #include <conformance/forward.hpp>
 #include <conformance/layer_stages.hpp>
-#include <cuda/launches_of_forward.hpp>
-#if !CONFORMANCE_HOPPER
 #include <cuda/folded_shared.hpp>
-#endif
+#include <cuda/launches_of_forward.hpp>
 #else
 #error "CONFORMANCE_PART is 1 to 4: see CMakeLists.txt"
 #endif
