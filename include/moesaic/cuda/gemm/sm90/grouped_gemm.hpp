@@ -21,7 +21,7 @@ struct gemm_shape {
   std::int32_t const* expert_offsets;  ///< null: one expert, all rows
   int experts;
   std::int64_t n, k;
-  bool reads_early;  ///< see launch_persistent
+  bool reads_early;  ///< see launch_row_gemm
 };
 
 /// Epilogue::matrices weights times x.rows rows of x, into the epilogue. n and k are multiples of 128. At most most_experts experts.
