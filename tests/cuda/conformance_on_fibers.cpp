@@ -57,6 +57,9 @@ inline void finish() { fibers::synchronize(); }
 #include <conformance/layer_stages.hpp>
 #include <cuda/folded_shared.hpp>
 #include <cuda/launches_of_forward.hpp>
+#if CONFORMANCE_HOPPER
+#include <cuda/gathering_agrees.hpp>
+#endif
 #else
 #error "CONFORMANCE_PART is 1 to 4: see CMakeLists.txt"
 #endif

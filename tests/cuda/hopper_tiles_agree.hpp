@@ -5,6 +5,7 @@
 #include <conformance/gemm.hpp>
 #include <moesaic/cuda/gemm/sm90/grouped_gemm.hpp>
 #include <moesaic/reference/on.hpp>
+#include <optional>
 
 namespace conformance {
 
@@ -28,10 +29,27 @@ struct hopper_case {
     return w;
   }
 
-  template <class Tile, class Epilogue>
+  // Rows that the GEMM gathers by c.slots, and what they are once they are gathered.
+  std::optional<quantized_buffers<float>> gathered{};
+  std::int64_t token(std::int64_t row, std::int32_t shared) const { return row < shared ? row : c.slots[row - shared] / gemm_top_k; }
+  void gather(std::int32_t shared) {
+    moesaic::quantized_rows<float> const from = c.rows.quantized.view();
+    gathered.emplace(all_rows, K);
+    for (std::int64_t r = 0; r < rows_of_experts + shared; ++r) {
+      std::memcpy(&gathered->codes[r * K], from.codes + token(r, shared) * K, static_cast<std::size_t>(K));
+      for (std::int64_t b = 0; b < K / 128; ++b) gathered->view().scale(b, r) = from.scale(b, token(r, shared));
+    }
+  }
+
+  template <class Tile, class Rows = sm90::row_operand, class Epilogue>
   void run(Epilogue const& epilogue, std::int32_t shared, bool early, bool of_gate = false) {
-    sm90::gemm_arguments<Epilogue> a{};
-    need(sm90::make_row_operand(c.rows.quantized.view(), Tile::rows, Tile::scale_rows, a.x));
+    sm90::gemm_arguments<Epilogue, Rows> a{};
+    if constexpr (std::is_same_v<Rows, sm90::gathered_rows>) {
+      auto const x = c.rows.quantized.view();
+      a.x = {x.codes, x.scales, x.cols, x.scale_stride, c.slots.data(), gemm_top_k, shared};
+    } else {
+      need(sm90::make_row_operand(gathered ? gathered->view() : c.rows.quantized.view(), Tile::rows, Tile::scale_rows, a.x));
+    }
     for (int i = 0; i < Epilogue::matrices; ++i) {
       bool const is_gate = of_gate || i + 1 < Epilogue::matrices;
       a.w[i] = (is_gate ? prepared_gate : prepared_up).weights.operand;
@@ -48,10 +66,10 @@ struct hopper_case {
       need(sm90::launch_weight_gemm<Tile>(nullptr, a));
     stamp::finish();
   }
-  template <class Tile>
+  template <class Tile, class Rows = sm90::row_operand>
   gemm_output sums(std::int32_t shared, bool early = false, bool of_gate = false) {
     gemm_output out(all_rows, N);
-    run<Tile>(sm90::store_f32{out.view().data, out.stride}, shared, early, of_gate);
+    run<Tile, Rows>(sm90::store_f32{out.view().data, out.stride}, shared, early, of_gate);
     return out;
   }
 };
@@ -87,6 +105,29 @@ TEST(hopper_tiles, give_the_same_bits) {
   expect_tiles_agree<hopper_case<256, 640>>();
   expect_tiles_agree<hopper_case<384, 1408>>();  // more blocks of columns than the pipeline has stages
 }
+
+// Rows that are where their tokens are: what the GEMM gathers is what it would have been given.
+template <class Case>
+void expect_gathered_rows_agree() {
+  Case c;
+  for (std::int32_t const shared : {0, 4}) {
+    c.gather(shared);
+    gemm_output const right = c.template sums<sm90::narrow_prefill>(shared);
+    EXPECT_FALSE(right.values.is_untouched(0));
+    auto const expect = [&]<class Tile>(Tile, bool early) {
+      EXPECT_TRUE(same_bits(right.values, c.template sums<Tile, sm90::gathered_rows>(shared, early).values));
+    };
+    expect(sm90::gathering<sm90::prefill>{}, false);
+    expect(sm90::gathering<sm90::narrow_prefill>{}, true);
+    expect(sm90::decode<16, 1>{}, true);
+    expect(sm90::decode<32, 1>{}, false);
+    expect(sm90::decode<64, 1>{}, true);
+    expect(sm90::short_decode<16, 1>{}, false);
+    expect(sm90::short_decode<32, 1>{}, true);
+  }
+}
+
+TEST(hopper_tiles, gather_the_rows_that_they_would_be_given) { expect_gathered_rows_agree<hopper_case<256, 1408>>(); }
 
 template <class Scale, moesaic::activation_fn A, class Case, class Terms>
 void expect_fused_bits(Case& c, moesaic::activation_rule<A, Terms> const& rule) {

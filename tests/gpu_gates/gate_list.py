@@ -68,6 +68,12 @@ GATES = [
         "row_gemm_kernel": Kernel(has=("QGMMA", "ACQBULK", "PREEXIT"), registers=240),
         "weight_gemm_kernel": Kernel(has=("QGMMA", "ACQBULK", "PREEXIT"), registers=168),
     }),
+    # Rows that the step up gathers by cp.async, of tiles whose producer has the registers for it.
+    Gate("tests/gpu_gates/units/layer.cu", flags=("-DGATHERS",), seconds=20, kernels={
+        "gathering": Kernel(has=("QGMMA", "UTMALDG", "LDGSTS", "USETMAXREG", "ACQBULK", "PREEXIT"), registers=224),
+        "weight_gemm_kernelINS2_11weight_tileILi16ELi2": Kernel(has=("QGMMA", "UTMALDG", "LDGSTS", "ACQBULK", "PREEXIT"), but=("row_operand",),
+                                                                 registers=168),
+    }),
     # Rows that are not quantised: the step up of three terms a row.
     Gate("tests/gpu_gates/units/layer.cu", flags=("-DPORTABLE", "-DUNQUANTISED"), seconds=20, kernels={
         "": Kernel(**WAITS),

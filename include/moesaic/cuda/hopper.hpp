@@ -68,6 +68,9 @@ struct hopper {
   using partial = bf16;
   template <class L>
   static constexpr bool folds_shared = folds_portable_shared<L>;  // whoever multiplies it
+  /// The step up gathers tokens' rows by the map: gather and front then make a row for each token alone.
+  template <class L>
+  static constexpr bool gathers_own = Arch::gathers && detail::runs_on_wgmma<L>;
   template <class L>
   static constexpr bool fuses_up = fuses_portable_up<L>;
   template <weight_format F>
@@ -123,9 +126,17 @@ struct hopper {
   status up(gemm_input<sorted_rows<Scale>> const& x, Prepared const& gate, Prepared const& up, std::int32_t const* expert_offsets,
             activation_rule<A, Terms> const& rule, sorted_rows<Scale> const& out, Prepared const* shared_gate = nullptr,
             Prepared const* shared_up = nullptr, std::int64_t shared_rows = 0) const {
-    return sm90::multiply(stream, x.rows, {{&gate.operand, &up.operand}, {operand_of(shared_gate), operand_of(shared_up)}, shared_rows},
-                          {expert_offsets, gate.experts, gate.n, gate.k, false},  // the front has just written the offsets
-                          sm90::activate_quantize<Scale, A, Terms, Arch::fast_activation>{out, rule});
+    auto const multiply = [&](auto const& rows) {
+      return sm90::multiply(
+          stream, rows, out.rows, {{&gate.operand, &up.operand}, {operand_of(shared_gate), operand_of(shared_up)}, shared_rows},
+          {expert_offsets, gate.experts, gate.n, gate.k, false},  // the front has just written the offsets
+          sm90::activate_quantize<Scale, A, Terms, Arch::fast_activation>{out, rule});
+    };
+    if constexpr (Arch::gathers)
+      if (x.row_to_slot != nullptr)
+        return multiply(sm90::gathered_rows{x.rows.codes, reinterpret_cast<float const*>(x.rows.scales), x.rows.cols, x.rows.scale_stride,
+                                            x.row_to_slot, x.top_k, static_cast<std::int32_t>(shared_rows)});
+    return multiply(x.rows);
   }
 
   /// The step up of rows that are not quantised, by the portable kernels.
@@ -143,7 +154,7 @@ struct hopper {
   template <class Scale, class Prepared>
   status grouped_gemm(gemm_input<sorted_rows<Scale>> const& a, Prepared const& w, std::int32_t const* expert_offsets, matrix_view<bf16> out,
                       Prepared const* shared = nullptr, std::int64_t shared_rows = 0) const {
-    return sm90::multiply(stream, a.rows, {{&w.operand}, {operand_of(shared)}, shared_rows}, {expert_offsets, w.experts, w.n, w.k, true},
+    return sm90::multiply(stream, a.rows, a.rows.rows, {{&w.operand}, {operand_of(shared)}, shared_rows}, {expert_offsets, w.experts, w.n, w.k, true},
                           sm90::store_bf16{out.data, out.stride});
   }
 
@@ -152,7 +163,7 @@ struct hopper {
                       mapped_matrices<F> const* shared = nullptr, std::int64_t shared_rows = 0) const {
     if constexpr (std::is_same_v<Rows, quantized_rows<float>> && F == weight_format::e4m3_128x128)
       if (a.row_to_slot == nullptr && sm90::takes_shape(w.n, w.k) && out.stride % 2 == 0)
-        return sm90::multiply(stream, a.rows, {{&w.operand}, {operand_of(shared)}, shared_rows},
+        return sm90::multiply(stream, a.rows, a.rows.rows, {{&w.operand}, {operand_of(shared)}, shared_rows},
                               {expert_offsets, w.experts, w.n, w.k, false}, sm90::store_f32{out.data, out.stride});
     if constexpr (std::is_same_v<Rows, matrix_view<bf16 const>> && F == weight_format::bf16)
       if (expert_offsets == nullptr && a.row_to_slot == nullptr && sm90::takes_router(a.rows, w))

@@ -64,6 +64,7 @@ struct layer_work {
   double rows = -1.0;            ///< slots of an expert, not of a zero expert: T · K · E/(E+Z)
   int x_bytes = 4, y_bytes = 4;  ///< of an element
   bool residual = false;
+  bool gathers_own_rows = false;  ///< and those are the tokens', gathered by the step up
   int own_element_bytes = 0;      ///< not 0: the backend gathers rows of its own
   bool fuses_up = false;          ///< gate and up rows go through no memory; hidden rows do where they are to be quantised
   int partial_bytes = 4;          ///< of an element that a down GEMM writes
@@ -132,9 +133,11 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
   add_to_front({"map", 1, 0, S * 12 + (c.experts + 1) * 4.0, 0});
   if (own) {
     double const shared = c.shared_inter > 0 ? T : 0.0, sources = (T < rows ? T : rows) + shared;
-    add_to_front({"gather", c.shared_inter > 0 && !w.folds_shared ? 2 : 1, 0,
-                  (w.folds_shared ? T : sources) * hidden * w.x_bytes + (rows + shared) * row(c.hidden), 0});
-    if (w.fuses_front && c.shared_inter > 0 && !w.folds_shared) front.launches += 1;
+    bool const once = w.folds_shared || w.gathers_own_rows;
+    double const targets = w.gathers_own_rows ? T : rows + shared;
+    add_to_front(
+        {"gather", c.shared_inter > 0 && !once ? 2 : 1, 0, (once ? T : sources) * hidden * w.x_bytes + targets * row(c.hidden), 0});
+    if (w.fuses_front && c.shared_inter > 0 && !once) front.launches += 1;
   } else if (is_quantized(p.activations)) {
     add_to_front({"quantize", 1, 0, T * (hidden * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
   } else if (p.activations != activation_format::f32) {
@@ -142,7 +145,8 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
   }
   double const folded = w.folds_shared ? 1.0 : 0.0;
   // Tokens that are not gathered into rows are read once, by whatever experts.
-  add_up("up", active + folded, own ? rows + folded * T : (T < rows || w.folds_shared ? T : rows), rows + folded * T, c.inter);
+  add_up("up", active + folded, own && !w.gathers_own_rows ? rows + folded * T : (T < rows || w.folds_shared ? T : rows), rows + folded * T,
+         c.inter);
   add_down("down", active + folded, rows + folded * T, c.inter);
   if (c.shared_inter > 0 && !w.folds_shared) {
     add_up("shared up", 1, T, T, c.shared_inter);
@@ -164,6 +168,7 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
 template <class L, backend B>
 constexpr layer_cost describe(layer_work w) {
   if constexpr (detail::has_own_rows<B, L>) w.own_element_bytes = static_cast<int>(sizeof(typename detail::expert_rows_t<L, B>::element));
+  w.gathers_own_rows = detail::gathers_own_rows<B, L>;
   w.fuses_up = detail::fuses_up<B, L>;
   w.partial_bytes = static_cast<int>(sizeof(detail::partial_t<L, B>));
   w.experts_read_x = w.x_bytes == 2 && detail::experts_read<B, L, bf16>;

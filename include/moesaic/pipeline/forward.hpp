@@ -60,7 +60,10 @@ status own_shared_rows(B const& ctx, matrix_view<X const> x, forward_plan<L, B>&
 template <class L, backend B, class X>
 status front_in_one(B const& ctx, matrix_view<X const> x, select_experts<L> const& select, build_dispatch_map const& map,
                     forward_plan<L, B>& p) {
-  if constexpr (has_own_rows<B, L>) {
+  if constexpr (gathers_own_rows<B, L>) {
+    p.routed_x = {p.routed_x.rows, p.map.row_to_slot, L::config.top_k};
+    return ctx.front(select, map, p.front_scratch, x, p.routed_x.rows);
+  } else if constexpr (has_own_rows<B, L>) {
     status const s = ctx.front(select, map, p.front_scratch, x, p.routed_x.rows, folds_shared<B, L> ? x.rows : std::int64_t{0});
     return s ? own_shared_rows<L>(ctx, x, p) : s;
   } else if constexpr (is_quantized(L::policy.activations)) {
@@ -98,7 +101,10 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
     if (status const s = route_rows<L>(ctx, rows, weights, p.logits, given == given_choice::ids, p.choice); !s) return s;
   }
   if (status const s = ctx.launch(1, map); !s) return s;
-  if constexpr (own_rows && folds_shared<B, L>) {
+  if constexpr (gathers_own_rows<B, L>) {
+    p.routed_x = {p.routed_x.rows, p.map.row_to_slot, c.top_k};
+    return ctx.template gather<format>(x, dispatch_map{}, p.routed_x.rows);
+  } else if constexpr (own_rows && folds_shared<B, L>) {
     return ctx.template gather<format>(x, p.map, p.routed_x.rows, x.rows);
   } else if constexpr (own_rows) {
     status const s = ctx.template gather<format>(x, p.map, p.routed_x.rows);

@@ -43,6 +43,13 @@ concept has_own_rows = requires {
   typename B::template rows<L>;
 };
 
+/// Whether B's rows of its own are the tokens', which its step up gathers by the map.
+template <class B, class L>
+inline constexpr bool gathers_own_rows = false;
+template <class B, class L>
+requires(has_own_rows<B, L>) && requires { B::template gathers_own<L>; }
+inline constexpr bool gathers_own_rows<B, L> = B::template gathers_own<L>;
+
 /// What B's expert GEMMs read.
 template <class L, class B>
 struct expert_rows : gemm_rows<L::policy.activations> {};
@@ -179,8 +186,11 @@ struct forward_plan {
     constexpr bool folds = folds_shared<B, L>;
     std::int64_t const shared_rows = folds ? tokens : 0;  // ahead of the routed ones
     if constexpr (has_own_rows<B, L>) {
-      p.routed_x.rows = expert_rows_t<L, B>::take(a, shared_rows + slots, c.hidden);
-      if constexpr (c.shared_inter > 0 && !folds) p.shared_x.rows = expert_rows_t<L, B>::take(a, tokens, c.hidden);
+      p.routed_x.rows = expert_rows_t<L, B>::take(a, gathers_own_rows<B, L> ? tokens : shared_rows + slots, c.hidden);
+      if constexpr (gathers_own_rows<B, L>)
+        p.shared_x.rows = p.routed_x.rows;
+      else if constexpr (c.shared_inter > 0 && !folds)
+        p.shared_x.rows = expert_rows_t<L, B>::take(a, tokens, c.hidden);
     } else if constexpr (is_quantized(format)) {
       p.shared_x.rows = take_quantized<format>(a, tokens, c.hidden);
     } else if constexpr (format != activation_format::f32) {

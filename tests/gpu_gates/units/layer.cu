@@ -1,6 +1,6 @@
-// All kernels of one layer, as a program that includes the door and makes one layer of it gets them: Hopper's, or with -DPORTABLE everybody's;
-// of quantised rows, with -DUE8M0 those with scales of
-// powers of two, or with -DUNQUANTISED of others.
+// All kernels of one layer, as a program that includes the door and makes one layer of it gets them: Hopper's, with -DGATHERS those that gather
+// rows themselves, or with -DPORTABLE everybody's; of quantised rows, with -DUE8M0 those whose scales are powers of two, or with
+// -DUNQUANTISED of others.
 #include <moesaic/cuda.hpp>
 
 namespace {
@@ -14,6 +14,11 @@ using policy = moesaic::policies::fp8_w8a8;
 using layer = moesaic::layer<moesaic::models::deepseek_v3, policy>;
 #ifdef PORTABLE
 using context = moesaic::cuda::on<moesaic::tune::sm80>;
+#elif defined(GATHERS)
+struct gathering : moesaic::tune::sm90a {
+  static constexpr bool gathers = true;
+};
+using context = moesaic::cuda::on<gathering>;
 #else
 using context = moesaic::cuda::on<moesaic::tune::sm90a>;
 #endif

@@ -28,18 +28,18 @@ status launch_persistent(cudaStream_t stream, void (*kernel)(Arguments), int cta
 /// row_gemm with this tile; a.tiles.n_tiles counts its columns. It may start early, but reads and writes after that only; with
 /// a.reads_early it reads expert_offsets and weights at once: the kernel ahead must then have waited for what writes them before it let
 /// this one start, as all of moesaic's do.
-template <class Tile, class Epilogue>
-status launch_row_gemm(cudaStream_t stream, gemm_arguments<Epilogue> const& a) {
+template <class Tile, class Epilogue, class Rows>
+status launch_row_gemm(cudaStream_t stream, gemm_arguments<Epilogue, Rows> const& a) {
   static_assert(Tile::shared_bytes(512) <= shared_memory_limit);
-  return launch_persistent(stream, row_gemm_kernel<Tile, Epilogue>, Tile::ctas, Tile::threads, Tile::shared_bytes(a.tiles.count()), true,
-                           a);
+  return launch_persistent(stream, row_gemm_kernel<Tile, Epilogue, Rows>, Tile::ctas, Tile::threads, Tile::shared_bytes(a.tiles.count()),
+                           true, a);
 }
 /// weight_gemm with this tile: the same bits.
-template <class Tile, class Epilogue>
-status launch_weight_gemm(cudaStream_t stream, gemm_arguments<Epilogue> const& a) {
+template <class Tile, class Epilogue, class Rows>
+status launch_weight_gemm(cudaStream_t stream, gemm_arguments<Epilogue, Rows> const& a) {
   static_assert(Tile::ctas * (Tile::shared_bytes(512) + 1024) <= shared_memory_limit + 1024);  // 1 KB of each CTA is the system's
-  return launch_persistent(stream, weight_gemm_kernel<Tile, Epilogue>, Tile::ctas, Tile::threads, Tile::shared_bytes(a.tiles.count()), true,
-                           a);
+  return launch_persistent(stream, weight_gemm_kernel<Tile, Epilogue, Rows>, Tile::ctas, Tile::threads, Tile::shared_bytes(a.tiles.count()),
+                           true, a);
 }
 
 #pragma GCC visibility pop

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include <moesaic/cuda/gemm/sm90/operands.hpp>
+#include <moesaic/cuda/gemm/sm90/row_gather.hpp>
 #include <moesaic/cuda/gemm/sm90/tile.hpp>
 #include <moesaic/cuda/gemm/tile_walk.hpp>
 #include <moesaic/cuda/ptx/mbarrier.hpp>
@@ -13,10 +15,11 @@ namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
 /// out rows [offsets[e], offsets[e+1]) = the same rows of x · W_eᵀ for every expert; null offsets give all rows to one. With shared_rows >
 /// 0 the first rows of x are the shared expert's, and all others' begin that much later. With an epilogue of two matrices each tile takes
-/// 128 columns of both. tiles.n_tiles · (columns of a tile) = n.
-template <class Epilogue>
+/// 128 columns of both. tiles.n_tiles · (columns of a tile) = n. Rows: row_operand, or gathered_rows.
+template <class Epilogue, class Rows = row_operand>
 struct gemm_arguments {
-  row_operand x;
+  static constexpr bool gathers = std::is_same_v<Rows, gathered_rows>;
+  Rows x;
   weight_operand w[Epilogue::matrices];
   weight_operand shared[Epilogue::matrices];
   tile_groups tiles;
@@ -29,11 +32,13 @@ struct gemm_arguments {
 
 namespace detail {
 
-template <class Tile, class Epilogue>
+/// Gatherers: warps of the producer that bring rows, if it gathers.
+template <class Tile, class Epilogue, class Rows, int Gatherers>
 struct persistent_cta {
+  static constexpr bool gathers = gemm_arguments<Epilogue, Rows>::gathers;
   static constexpr int tile_columns = Epilogue::matrices == 2 ? scale_block : Tile::columns;  // of the output
 
-  gemm_arguments<Epilogue> const& p;
+  gemm_arguments<Epilogue, Rows> const& p;
   char* shared;
   std::uint64_t* full;   // [stages]: a stage's copies have come
   std::uint64_t* empty;  // [stages]: the math warps have read it
@@ -41,16 +46,18 @@ struct persistent_cta {
   std::int32_t const* offsets;  // [groups + 1], see count_tiles
 
   /// All threads call it: barriers and the schedule are ready when it returns. Reads expert_offsets.
-  __device__ static persistent_cta begin(gemm_arguments<Epilogue> const& p, char* shared) {
+  __device__ static persistent_cta begin(gemm_arguments<Epilogue, Rows> const& p, char* shared) {
     auto* const full = reinterpret_cast<std::uint64_t*>(shared + Tile::barriers_at);
     auto* const empty = full + Tile::stages;
     auto* const starts = reinterpret_cast<std::int32_t*>(shared + Tile::schedule_at);
     auto* const offsets = starts + p.tiles.count() + 1;
     if (threadIdx.x == 0) {
-      ptx::prefetch_tensor_map(&p.x.codes);
-      ptx::prefetch_tensor_map(&p.x.scales);
+      if constexpr (!gathers) {
+        ptx::prefetch_tensor_map(&p.x.codes);
+        ptx::prefetch_tensor_map(&p.x.scales);
+      }
       for (int s = 0; s < Tile::stages; ++s) {
-        ptx::mbarrier_init(full + s, 1);
+        ptx::mbarrier_init(full + s, 1 + (gathers ? Gatherers : 0));
         ptx::mbarrier_init(empty + s, math_warpgroups * 4);
       }
       ptx::fence_mbarrier_init();
@@ -64,6 +71,9 @@ struct persistent_cta {
   struct tile {
     int group, n0, row, rows_left;
   };
+
+  /// Where the scale of a tile's first row is in its stage.
+  __device__ static int first_scale(tile const& t) { return gathers ? 0 : t.row % scale_slack; }
 
   __device__ tile_walk walk() const { return {starts, p.tiles.count(), static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x)}; }
   __device__ tile at(tile_walk const& w) const {

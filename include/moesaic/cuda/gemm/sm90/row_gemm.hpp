@@ -21,18 +21,21 @@ struct scales_of_block {
   float piece[Tile::pieces];
 };
 
-template <class Tile, class Epilogue>
-struct row_gemm : persistent_cta<Tile, Epilogue> {
-  using cta = persistent_cta<Tile, Epilogue>;
-  using cta::at, cta::empty, cta::full, cta::p, cta::shared, cta::walk;
+template <class Tile, class Epilogue, class Rows>
+struct row_gemm : persistent_cta<Tile, Epilogue, Rows, 4> {
+  using cta = persistent_cta<Tile, Epilogue, Rows, 4>;
+  using cta::at, cta::empty, cta::full, cta::p, cta::shared, cta::walk, cta::gathers;
   using typename cta::tile;
   static constexpr int pieces = Tile::pieces, half = scale_block / 2, stages = Tile::stages;
   static constexpr bool two = Epilogue::matrices == 2;
   using scales = scales_of_block<Tile>;
   static_assert(!two || pieces == 2);
 
+  /// One thread's work, or where it gathers the warpgroup's.
   __device__ void produce() const {
     std::uint64_t const keep = ptx::evict_last();
+    bool const copies = !gathers || threadIdx.x == 0;
+    [[maybe_unused]] auto gather = gather_of_cta();
     pipeline_place pipe;
     for (tile_walk w = walk(); w.here(); w.next()) {
       tile const t = at(w);
@@ -45,19 +48,32 @@ struct row_gemm : persistent_cta<Tile, Epilogue> {
         map[i] = w_i.map(e);
         first[i] = w_i.row(e, t.n0);
       }
+      if constexpr (gathers) gather.begin_tile(t.row, t.rows_left);
       for (int kb = 0; kb < p.k_blocks; ++kb, pipe.next(stages)) {
         ptx::mbarrier_wait(empty + pipe.stage, pipe.parity ^ 1U);
         std::uint64_t* const bar = full + pipe.stage;
-        ptx::mbarrier_arrive_expect(bar, Tile::stage_bytes + Tile::a_scale_bytes);
         int const k0 = kb * scale_block;
-        ptx::tma_load(shared + Tile::a_at(pipe.stage), &p.x.codes, k0, t.row, bar, keep);
-        ptx::tma_load(shared + Tile::a_scales_at(pipe.stage), &p.x.scales, t.row / scale_slack * scale_slack, kb, bar, keep);
+        if (copies) {
+          ptx::mbarrier_arrive_expect(bar, gathers ? pieces * Tile::piece_bytes : Tile::stage_bytes + Tile::a_scale_bytes);
+          if constexpr (!gathers) {
+            ptx::tma_load(shared + Tile::a_at(pipe.stage), &p.x.codes, k0, t.row, bar, keep);
+            ptx::tma_load(shared + Tile::a_scales_at(pipe.stage), &p.x.scales, t.row / scale_slack * scale_slack, kb, bar, keep);
+          }
 #pragma unroll
-        for (int i = 0; i < pieces; ++i)
-          ptx::tma_load(shared + Tile::piece_at(pipe.stage, i), map[two ? i : 0], k0, two ? first[i] : first[0] + i * scale_block, bar,
-                        keep);
+          for (int i = 0; i < pieces; ++i)
+            ptx::tma_load(shared + Tile::piece_at(pipe.stage, i), map[two ? i : 0], k0, two ? first[i] : first[0] + i * scale_block, bar,
+                          keep);
+        }
+        if constexpr (gathers) gather.bring(shared + Tile::a_at(pipe.stage), shared + Tile::a_scales_at(pipe.stage), kb);
       }
     }
+    if constexpr (gathers) gather.finish();
+  }
+  __device__ auto gather_of_cta() const {
+    if constexpr (gathers)
+      return row_gather<Tile, 4>(p.x, full, static_cast<int>(threadIdx.x));
+    else
+      return 0;
   }
 
   /// Starts the products of one piece of the stage.
@@ -98,7 +114,7 @@ struct row_gemm : persistent_cta<Tile, Epilogue> {
             p.weights(two ? i : 0, t.group).scales[p.tiles.expert(t.group)] + (t.n0 / scale_block + (two ? 0 : i)) * p.k_blocks;
       auto const load_scales = [&](int kb) {
         scales s;
-        float const* const of_row = row_scale + pipe.stage * (Tile::a_scale_pitch / 4) + t.row % scale_slack;
+        float const* const of_row = row_scale + pipe.stage * (Tile::a_scale_pitch / 4) + cta::first_scale(t);
         s.row[0] = of_row[0];
         s.row[1] = of_row[8];
 #pragma unroll
@@ -143,17 +159,21 @@ struct row_gemm : persistent_cta<Tile, Epilogue> {
 }  // namespace detail
 
 /// One CTA an SM, Tile::threads threads, Tile::shared_bytes(groups) bytes of dynamic shared memory.
-template <class Tile, class Epilogue>
-__global__ void __launch_bounds__(Tile::threads, 1) row_gemm_kernel([[maybe_unused]] __grid_constant__ gemm_arguments<Epilogue> const p) {
+template <class Tile, class Epilogue, class Rows>
+__global__ void __launch_bounds__(Tile::threads, 1)
+    row_gemm_kernel([[maybe_unused]] __grid_constant__ gemm_arguments<Epilogue, Rows> const p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(1024) char shared[];
   int const warp = static_cast<int>(threadIdx.x) / 32;
   if (!p.reads_early) ptx::wait_for_dependency();
-  detail::row_gemm<Tile, Epilogue> const work{detail::persistent_cta<Tile, Epilogue>::begin(p, shared)};
+  detail::row_gemm<Tile, Epilogue, Rows> const work{detail::row_gemm<Tile, Epilogue, Rows>::begin(p, shared)};
   ptx::follow_dependency();
   if (warp < 4) {
     ptx::give_registers<Tile::producer_registers>();
-    if (warp == 0 && ptx::elect_one()) work.produce();
+    if constexpr (gemm_arguments<Epilogue, Rows>::gathers)
+      work.produce();
+    else if (warp == 0 && ptx::elect_one())
+      work.produce();
   } else {
     ptx::take_registers<Tile::math_registers>();
     work.multiply_all();

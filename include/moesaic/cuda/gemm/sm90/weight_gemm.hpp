@@ -14,17 +14,17 @@ namespace moesaic::inline MOESAIC_ABI::cuda::sm90 {
 
 namespace detail {
 
-template <class Tile, class Epilogue>
-struct weight_gemm : persistent_cta<Tile, Epilogue> {
-  using cta = persistent_cta<Tile, Epilogue>;
-  using cta::at, cta::empty, cta::full, cta::p, cta::shared, cta::walk;
+template <class Tile, class Epilogue, class Rows>
+struct weight_gemm : persistent_cta<Tile, Epilogue, Rows, 1> {
+  using cta = persistent_cta<Tile, Epilogue, Rows, 1>;
+  using cta::at, cta::empty, cta::full, cta::p, cta::shared, cta::walk, cta::gathers;
   using typename cta::tile;
   static constexpr int matrices = Epilogue::matrices, half = Tile::rows / 2, stages = Tile::stages;
   static_assert(matrices == Tile::matrices);
 
   __device__ void load_weights(int stage, int kb, int group, tile const& t, std::uint64_t policy) const {
     int const e = p.tiles.expert(group);
-    ptx::mbarrier_arrive_expect(full + stage, Tile::stage_bytes + Tile::a_scale_bytes);
+    ptx::mbarrier_arrive_expect(full + stage, gathers ? matrices * Tile::weight_bytes : Tile::stage_bytes + Tile::a_scale_bytes);
 #pragma unroll
     for (int i = 0; i < matrices; ++i) {
       weight_operand const& w = p.weights(i, group);
@@ -37,27 +37,42 @@ struct weight_gemm : persistent_cta<Tile, Epilogue> {
     ptx::tma_load(shared + Tile::a_scales_at(stage), &p.x.scales, t.row / scale_slack * scale_slack, kb, full + stage, policy);
   }
 
+  /// One thread's work, or where it gathers the warp's.
   __device__ void produce() const {
     std::uint64_t const once = ptx::evict_first(), keep = ptx::evict_last();
+    bool const copies = !gathers || threadIdx.x % 32 == 0;
+    [[maybe_unused]] auto gather = gather_of_cta();
     tile_walk w = walk();
     int ahead = 0;  // K blocks of the first tile whose weights are under way before the kernel ahead has made the rows
     if (w.here()) {
       tile const t = at(w);
       ahead = p.k_blocks < stages ? p.k_blocks : stages;
-      for (int kb = 0; kb < ahead; ++kb) load_weights(kb, kb, w.group, t, once);
+      for (int kb = 0; kb < ahead; ++kb)
+        if (copies) load_weights(kb, kb, w.group, t, once);
     }
     ptx::wait_for_dependency();
     pipeline_place pipe;
     for (; w.here(); w.next()) {
       tile const t = at(w);
+      if constexpr (gathers) gather.begin_tile(t.row, t.rows_left);
       for (int kb = 0; kb < p.k_blocks; ++kb, --ahead, pipe.next(stages)) {
         if (ahead <= 0) {
           ptx::mbarrier_wait(empty + pipe.stage, pipe.parity ^ 1U);
-          load_weights(pipe.stage, kb, w.group, t, once);
+          if (copies) load_weights(pipe.stage, kb, w.group, t, once);
         }
-        load_rows(pipe.stage, kb, t, keep);
+        if constexpr (gathers)
+          gather.bring(shared + Tile::tokens_at(pipe.stage), shared + Tile::a_scales_at(pipe.stage), kb);
+        else
+          load_rows(pipe.stage, kb, t, keep);
       }
     }
+    if constexpr (gathers) gather.finish();
+  }
+  __device__ auto gather_of_cta() const {
+    if constexpr (gathers)
+      return row_gather<Tile, 1>(p.x, full, static_cast<int>(threadIdx.x) % 32);
+    else
+      return 0;
   }
 
   __device__ void multiply_all() const {
@@ -84,7 +99,7 @@ struct weight_gemm : persistent_cta<Tile, Epilogue> {
         for (int i = 0; i < matrices; ++i) scale[i] = __ldg(weight_scale[i] + kb);
         ptx::mbarrier_wait(full + pipe.stage, pipe.parity);
         auto const* const row_scale =
-            reinterpret_cast<float const*>(shared + Tile::a_scales_at(pipe.stage)) + t.row % scale_slack + lane % 4 * 2;
+            reinterpret_cast<float const*>(shared + Tile::a_scales_at(pipe.stage)) + cta::first_scale(t) + lane % 4 * 2;
         std::uint32_t const at_stage = static_cast<std::uint32_t>(pipe.stage) * (Tile::stage_bytes >> 4);
         float sum[matrices][half];
 #pragma unroll
@@ -123,16 +138,16 @@ struct weight_gemm : persistent_cta<Tile, Epilogue> {
 }  // namespace detail
 
 /// Tile::ctas CTAs an SM, Tile::threads threads, Tile::shared_bytes(groups) bytes of dynamic shared memory.
-template <class Tile, class Epilogue>
+template <class Tile, class Epilogue, class Rows>
 __global__ void __launch_bounds__(Tile::threads, Tile::ctas)
-    weight_gemm_kernel([[maybe_unused]] __grid_constant__ gemm_arguments<Epilogue> const p) {
+    weight_gemm_kernel([[maybe_unused]] __grid_constant__ gemm_arguments<Epilogue, Rows> const p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(1024) char shared[];
   int const warp = static_cast<int>(threadIdx.x) / 32;
   if (!p.reads_early) ptx::wait_for_dependency();
-  detail::weight_gemm<Tile, Epilogue> const work{detail::persistent_cta<Tile, Epilogue>::begin(p, shared)};
+  detail::weight_gemm<Tile, Epilogue, Rows> const work{detail::weight_gemm<Tile, Epilogue, Rows>::begin(p, shared)};
   if (warp == math_warpgroups * 4) {
-    if (ptx::elect_one()) work.produce();
+    if (gemm_arguments<Epilogue, Rows>::gathers || ptx::elect_one()) work.produce();
   } else {
     ptx::follow_dependency();
     work.multiply_all();
