@@ -126,9 +126,9 @@ struct hopper {
   status up(gemm_input<sorted_rows<Scale>> const& x, Prepared const& gate, Prepared const& up, std::int32_t const* expert_offsets,
             activation_rule<A, Terms> const& rule, sorted_rows<Scale> const& out, Prepared const* shared_gate = nullptr,
             Prepared const* shared_up = nullptr, std::int64_t shared_rows = 0) const {
-    auto const multiply = [&](auto const& rows) {
+    auto const multiply = [&](auto const& operand) {
       return sm90::multiply(
-          stream, rows, out.rows, {{&gate.operand, &up.operand}, {operand_of(shared_gate), operand_of(shared_up)}, shared_rows},
+          stream, operand, out.rows, {{&gate.operand, &up.operand}, {operand_of(shared_gate), operand_of(shared_up)}, shared_rows},
           {expert_offsets, gate.experts, gate.n, gate.k, false},  // the front has just written the offsets
           sm90::activate_quantize<Scale, A, Terms, Arch::fast_activation>{out, rule});
     };
