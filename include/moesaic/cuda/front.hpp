@@ -47,7 +47,7 @@ template <class L>
 struct front_shape {
   static constexpr int experts = L::config.experts, top_k = L::config.top_k;
   static constexpr int threads = 512, warps = threads / 32;
-  static constexpr int words = (experts + 1) / 2, counted = 2 * words;                           // a word in memory counts two experts
+  static constexpr int words = (experts + 1) / 2, counted = 2 * words;           // a word in memory counts two experts
   static constexpr int parts = threads / static_cast<int>(align_up(words, 32));  // that add up the blocks' words, each its own blocks'
   static constexpr std::int64_t most_slots = 4096;                               // of a block
   static constexpr std::uint16_t nobody = 0xFFFF;
@@ -328,8 +328,10 @@ constexpr std::size_t front_scratch_bytes(std::int64_t tokens) {
   return static_cast<std::size_t>(detail::front_shape<L>::scratch_bytes(tokens));
 }
 
-/// select, then map, in one launch: their bits. `map` reads the ids that `select` writes; tokens > 0. `scratch`: front_scratch_bytes<L>.
-/// More than 4096 slots a multiprocessor, or a misaligned bias: the stages, one by one.
+/// select, then map, in one launch: their bits, in every run and for any number of multiprocessors (of which the grid has at most one block
+/// each). select: logits fp32 [T, E+Z]; map: ids i32 [T, K], those that `select` writes; T > 0. `scratch`: device memory, 4-byte aligned,
+/// front_scratch_bytes<L>(T). More than 4096 slots a multiprocessor, or a misaligned bias: the stages, one by one. Capturable. Errors:
+/// device_refused, see start().
 template <class L>
 status launch_front(cudaStream_t stream, int multiprocessors, select_experts<L> const& select, build_dispatch_map const& map,
                     memory scratch) {
@@ -338,7 +340,7 @@ status launch_front(cudaStream_t stream, int multiprocessors, select_experts<L> 
   return detail::start_front(stream, grid, select, map, static_cast<std::uint32_t*>(scratch.data), detail::x_stays{});
 }
 
-/// The same, and x quantised: to a row for each token …
+/// The same, and x [T, H] quantised into E4M3 codes and scales for 128 columns each (semantics/quantize.hpp): to a row for each token …
 template <class L, class X, class Scale>
 status launch_front(cudaStream_t stream, int multiprocessors, select_experts<L> const& select, build_dispatch_map const& map,
                     memory scratch, matrix_view<X const> x, quantized_rows<Scale> const& out) {
@@ -351,7 +353,8 @@ status launch_front(cudaStream_t stream, int multiprocessors, select_experts<L> 
   return launcher<quantize_rows<X, Scale>>::launch(stream, x.rows * ceil_div(x.cols, scale_block), quantize);
 }
 
-/// … or to a row for each slot, as start_quantize_permute does, whose alignment x and out have.
+/// … or to a row for each slot, behind `ahead` rows, 0 or T of the tokens themselves, as start_quantize_permute does, whose alignment x and
+/// out have.
 template <class L, class X, class Scale>
 status launch_front(cudaStream_t stream, int multiprocessors, select_experts<L> const& select, build_dispatch_map const& map,
                     memory scratch, matrix_view<X const> x, quantized_rows<Scale> const& out, std::int64_t ahead) {

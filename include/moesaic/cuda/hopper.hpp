@@ -114,12 +114,6 @@ struct hopper {
   status front(select_experts<L> const& select, build_dispatch_map const& map, memory scratch, X const&... x) const {
     return launch_front(stream, multiprocessors, select, map, scratch, x...);
   }
-  template <class L, class X, class Scale>
-  status front(select_experts<L> const& select, build_dispatch_map const& map, memory scratch, matrix_view<X const> x,
-               sorted_rows<Scale> const& to, std::int64_t shared_rows) const {
-    return launch_front(stream, multiprocessors, select, map, scratch, x, static_cast<quantized_rows<Scale> const&>(to), shared_rows);
-  }
-
   /// The step up in one launch: gate and up columns of a row meet in one tile, whose epilogue activates and quantises. With shared_rows the
   /// shared expert's rows come first and are multiplied along.
   template <activation_format, class Scale, class Prepared, activation_fn A, class Terms>

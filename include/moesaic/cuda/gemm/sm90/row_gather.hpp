@@ -52,7 +52,7 @@ struct gather_share {
 template <class Tile, int Warps>
 class row_gather {
  public:
-  static constexpr int arrivals = Warps, lag = Tile::stages > 2 ? 2 : Tile::stages - 1;
+  static constexpr int lag = Tile::stages > 2 ? 2 : Tile::stages - 1;
 
   __device__ row_gather(gathered_rows const& x, std::uint64_t* full, int thread) : x_(x), full_(full), share_{thread} {}
 
