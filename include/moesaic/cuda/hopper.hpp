@@ -9,12 +9,12 @@
 #include <type_traits>
 
 #include <moesaic/config/layer.hpp>
-#include <moesaic/cuda/front.hpp>
 #include <moesaic/cuda/gemm/portable.hpp>
 #include <moesaic/cuda/gemm/sm90/grouped_gemm.hpp>
 #include <moesaic/cuda/gemm/sm90/router_gemm.hpp>
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/cuda/quantize.hpp>
+#include <moesaic/cuda/row_stages.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
 
@@ -52,10 +52,7 @@ concept runs_on_wgmma = L::policy.weights == weight_format::e4m3_128x128&& is_qu
 /// See on<>. prepare() makes tensor maps: it waits for small copies, and with one pointer per expert it reads the table. E4M3 codes must be
 /// 16-byte aligned.
 template <class Arch>
-struct hopper {
-  cudaStream_t stream;
-  int multiprocessors;
-
+struct hopper : row_stages {
   /// The router multiplies x as it is; bf16 rows and weights that takes_router() takes by wgmma, whose bits are its own.
   template <class X>
   static constexpr bool reads_rows_of = true;
@@ -75,11 +72,6 @@ struct hopper {
   static constexpr bool fuses_up = fuses_portable_up<L>;
   template <weight_format F>
   using prepared_matrices = mapped_matrices<F>;
-
-  template <class F>
-  status launch(std::int64_t n, F const& f) const {
-    return launcher<F>::launch(stream, n, f);
-  }
 
   template <weight_format F>
   std::size_t prepared_bytes(weight_matrices<F> const& w) const {
@@ -102,18 +94,6 @@ struct hopper {
     return launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<X, Scale>{x, to});
   }
 
-  template <class L>
-  static constexpr bool fuses_front = cuda::fuses_front<L>;
-  template <class L>
-  static constexpr std::size_t front_bytes(std::int64_t tokens) {
-    return front_scratch_bytes<L>(tokens);
-  }
-
-  /// select and map in one launch; with x and the rows of gather those as well, or with rows of tokens alone.
-  template <class L, class... X>
-  status front(select_experts<L> const& select, build_dispatch_map const& map, memory scratch, X const&... x) const {
-    return launch_front(stream, multiprocessors, select, map, scratch, x...);
-  }
   /// The step up in one launch: gate and up columns of a row meet in one tile, whose epilogue activates and quantises. With shared_rows the
   /// shared expert's rows come first and are multiplied along.
   template <activation_format, class Scale, class Prepared, activation_fn A, class Terms>

@@ -10,13 +10,13 @@
 #include <moesaic/core/status.hpp>
 #include <moesaic/cuda/activation.hpp>
 #include <moesaic/cuda/combine.hpp>
-#include <moesaic/cuda/front.hpp>
 #include <moesaic/cuda/gemm/portable.hpp>
 #include <moesaic/cuda/hopper.hpp>
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/cuda/map.hpp>
 #include <moesaic/cuda/permute.hpp>
 #include <moesaic/cuda/quantize.hpp>
+#include <moesaic/cuda/row_stages.hpp>
 #include <moesaic/cuda/select.hpp>
 #include <moesaic/cuda/tables.hpp>
 #include <moesaic/tune/cuda_arch.hpp>
@@ -34,15 +34,12 @@ template <class Arch = tune::sm80>
 struct on;
 
 template <>
-struct on<tune::sm80> {
+struct on<tune::sm80> : row_stages {
   /// The router multiplies x as it is.
   template <class X>
   static constexpr bool reads_rows_of = true;
 
-  cudaStream_t stream;
-  int multiprocessors = multiprocessors_here();
-
-  explicit on(cudaStream_t s = nullptr, tune::sm80 = {}) : stream(s) {}
+  explicit on(cudaStream_t s = nullptr, tune::sm80 = {}) : row_stages{s, multiprocessors_here()} {}
 
   /// Prepared weights are the caller's views; a table of pointers, which the host reads, is copied and need not stay.
   template <weight_format F>
@@ -57,24 +54,6 @@ struct on<tune::sm80> {
   status prepare(weight_matrices<F> const& from, memory to_memory, weight_matrices<F>& to) const {
     to = from;
     return copy_tables(stream, to, to_memory.data);
-  }
-
-  template <class F>
-  status launch(std::int64_t n, F const& f) const {
-    return launcher<F>::launch(stream, n, f);
-  }
-
-  template <class L>
-  static constexpr bool fuses_front = cuda::fuses_front<L>;
-  template <class L>
-  static constexpr std::size_t front_bytes(std::int64_t tokens) {
-    return front_scratch_bytes<L>(tokens);
-  }
-
-  /// select and map in one launch; with x and quantised rows those as well.
-  template <class L, class... X>
-  status front(select_experts<L> const& select, build_dispatch_map const& map, memory scratch, X const&... x) const {
-    return launch_front(stream, multiprocessors, select, map, scratch, x...);
   }
 
   template <class L>
@@ -104,7 +83,7 @@ struct on<tune::sm80> {
 template <class Arch>
 requires std::is_base_of_v<tune::sm90a, Arch>
 struct on<Arch> : hopper<Arch> {
-  explicit on(cudaStream_t s = nullptr, Arch = {}) : hopper<Arch>{s, multiprocessors_here()} {}
+  explicit on(cudaStream_t s = nullptr, Arch = {}) : hopper<Arch>{{s, multiprocessors_here()}} {}
 };
 
 on()->on<>;
