@@ -24,6 +24,39 @@ struct up_case : Case {
   }
 };
 
+// f(launch) for each kernel that the step up may be, on a few multiprocessors or on many.
+template <int Pieces, class F>
+void for_each_up_kernel(int multiprocessors, F const& f) {
+  using moesaic::cuda::skinny_tile;
+  f([=](auto const& g) { return moesaic::cuda::launch_panel_gemm(nullptr, multiprocessors, g); });
+  f([=](auto const& g) { return moesaic::cuda::launch_skinny_gemm<skinny_tile<1, Pieces, Pieces>>(nullptr, multiprocessors, g); });
+  if constexpr (Pieces == 1)
+    f([=](auto const& g) { return moesaic::cuda::launch_skinny_gemm<skinny_tile<1, 4>>(nullptr, multiprocessors, g); });
+  f([=](auto const& g) { return moesaic::cuda::launch_skinny_gemm<skinny_tile<2, 8 / Pieces, Pieces>>(nullptr, multiprocessors, g); });
+}
+
+// … and whichever tile of 128 columns ends last quantises them. `plain`: the hidden rows. Twice, since counters must be zeroed.
+template <class Scale, class Arguments, class Into>
+void expect_bits_of_quantize(stamp::context_type const& ctx, int multiprocessors, gemm_output const& plain, std::int32_t const* row_count,
+                             Into const& into) {
+  namespace cuda = moesaic::cuda;
+  std::int64_t const n = plain.view().cols;
+  quantized_buffers<Scale> const right(all_rows, n);
+  need(ctx.launch(all_rows * moesaic::ceil_div(n, 128), moesaic::quantize_rows<float, Scale>{plain.view(), right.view(), row_count}));
+  auto const counters = static_cast<std::int64_t>(cuda::counter_bytes(all_rows, gemm_experts, n) / 4);
+  buffer<std::uint32_t> const done(counters + 1);
+  for_each_up_kernel<Arguments::pieces>(multiprocessors, [&](auto const& launch) {
+    gemm_output const way(all_rows, n);
+    quantized_buffers<Scale> const out(all_rows, n);
+    need(ctx.clear({done.data(), static_cast<std::size_t>(counters) * 4}));
+    need(launch(cuda::quantizing_up<Arguments, Scale>{into(way), out.view(), done.data()}));
+    stamp::finish();
+    EXPECT_TRUE(same_bits(right.codes, out.codes));
+    EXPECT_TRUE(same_bits(right.scales, out.scales));
+    EXPECT_TRUE(done.is_untouched(counters));
+  });
+}
+
 template <moesaic::activation_format Format, class Case, moesaic::activation_fn A, class Terms>
 void expect_bits_of_stages(Case& c, bool gathered, moesaic::activation_rule<A, Terms> const& rule) {
   namespace cuda = moesaic::cuda;
@@ -38,23 +71,26 @@ void expect_bits_of_stages(Case& c, bool gathered, moesaic::activation_rule<A, T
   };
   multiply(gate.weights, gates);
   multiply(up.weights, ups);
-  need(moesaic::activation<Format>(ctx, gates.view(), ups.view(), right.view(), c.offsets.data() + gemm_experts, rule));
+  std::int32_t const* const row_count = c.offsets.data() + gemm_experts;
+  need(moesaic::activation<Format>(ctx, gates.view(), ups.view(), right.view(), row_count, rule));
   stamp::finish();
   ASSERT_FALSE(right.values.is_untouched(0));
 
-  cuda::up_arguments<Format, rows, Case::format, A, Terms> arguments{input, gate.weights, up.weights, c.offsets.data(), {}, rule};
-  constexpr int pieces = arguments.pieces;
-  auto const expect = [&](auto const& launch) {
-    gemm_output const out(all_rows, c.n);
-    arguments.out = out.view();
-    need(launch());
-    stamp::finish();
-    EXPECT_TRUE(same_bits(right.values, out.values));
+  using arguments = cuda::up_arguments<Format, rows, Case::format, A, Terms>;
+  auto const into = [&](gemm_output const& out) {
+    return arguments{input, gate.weights, up.weights, c.offsets.data(), out.view(), rule};
   };
   int const multiprocessors = gathered ? 2 : 500;
-  expect([&] { return cuda::launch_panel_gemm(nullptr, multiprocessors, arguments); });
-  expect([&] { return cuda::launch_skinny_gemm<cuda::skinny_tile<1, 4 / pieces, pieces>>(nullptr, multiprocessors, arguments); });
-  expect([&] { return cuda::launch_skinny_gemm<cuda::skinny_tile<2, 8 / pieces, pieces>>(nullptr, multiprocessors, arguments); });
+  for_each_up_kernel<arguments::pieces>(multiprocessors, [&](auto const& launch) {
+    gemm_output const out(all_rows, c.n);
+    need(launch(into(out)));
+    stamp::finish();
+    EXPECT_TRUE(same_bits(right.values, out.values));
+  });
+  if constexpr (Format == moesaic::activation_format::f32) {
+    expect_bits_of_quantize<float, arguments>(ctx, multiprocessors, right, row_count, into);
+    expect_bits_of_quantize<std::uint8_t, arguments>(ctx, multiprocessors, right, row_count, into);
+  }
 }
 
 template <class Case>
@@ -66,6 +102,7 @@ void expect_up_in_one_launch() {
     expect_bits_of_stages<activation_format::f32>(c, gathered, activation_rule<activation_fn::swiglu, no_terms>{});
     expect_bits_of_stages<activation_format::bf16>(c, gathered, activation_rule<activation_fn::swiglu_oai, expert_terms>{7.0F, c.terms()});
     expect_bits_of_stages<activation_format::fp16>(c, gathered, activation_rule<activation_fn::relu2, no_terms>{});
+    expect_bits_of_stages<activation_format::f32>(c, gathered, activation_rule<activation_fn::relu2, expert_terms>{0.0F, c.terms()});
   }
 }
 
@@ -75,6 +112,7 @@ TEST(up_kernels, give_the_bits_of_their_stages) {
   expect_up_in_one_launch<gemm_case<e4m3_128x128, rows_format::f32, 136, 200>>();
   expect_up_in_one_launch<gemm_case<moesaic::weight_format::bf16, rows_format::f32, 96, 40>>();
   expect_up_in_one_launch<gemm_case<e4m3_128x128, rows_format::e4m3, 128, 384>>();
+  expect_up_in_one_launch<gemm_case<e4m3_128x128, rows_format::e4m3_ue8m0, 328, 128>>();
 }
 
 }  // namespace conformance

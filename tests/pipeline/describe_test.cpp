@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <moesaic/moesaic.hpp>
 #include <moesaic/pipeline/describe.hpp>
@@ -54,6 +55,26 @@ struct counting_fused : counting {
     if (gate.experts > 0)
       if (status const s = grouped_gemm(x, gate, offsets, target); !s) return s;
     return grouped_gemm(x, up_weights, offsets, target);
+  }
+};
+
+/// With hidden rows quantised in that piece, by counters that are its own and zero.
+struct counting_quantizing : counting_fused {
+  using counting_fused::counting_fused;
+  template <class L>
+  static constexpr bool quantizes_up = is_quantized(L::policy.activations);
+  static constexpr std::size_t up_counter_bytes(std::int64_t rows, int, std::int64_t) { return static_cast<std::size_t>(rows) * 4; }
+  status clear(memory counters) const {
+    ++seen->launches;
+    std::memset(counters.data, 0, counters.bytes);
+    return {};
+  }
+  template <class Rows, weight_format F, class Rule, class Hidden>
+  status up_and_quantize(gemm_input<Rows> const& x, weight_matrices<F> const& gate, weight_matrices<F> const& up_weights,
+                         std::int32_t const* offsets, Rule const& rule, matrix_view<float> way, Hidden const& hidden, void* counters) const {
+    EXPECT_EQ(way.rows, hidden.rows);
+    for (std::int64_t r = 0; r < way.rows; ++r) EXPECT_EQ(static_cast<std::int32_t*>(counters)[r]++, 0);
+    return up<activation_format::f32>(x, gate, up_weights, offsets, rule, way);
   }
 };
 
@@ -157,6 +178,8 @@ void expect_described_everywhere() {
     expect_described<L, bf16, counting>(tokens);
     expect_described<L, float, counting_fused>(tokens);
     expect_described<L, bf16, counting_fused>(tokens);
+    expect_described<L, float, counting_quantizing>(tokens);
+    expect_described<L, bf16, counting_quantizing>(tokens);
     expect_described<L, float, counting_folded>(tokens);
     expect_described<L, bf16, counting_folded>(tokens);
   }

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include <moesaic/cuda/gemm/quantizing_up.hpp>
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/cuda/map.hpp>
 #include <moesaic/cuda/ptx/cluster.hpp>
@@ -75,12 +76,13 @@ struct front_shape {
 struct x_stays {
   static constexpr bool by_token = false, by_slot = false;
 };
-/// … it is quantised, a row for each token …
+/// … it is quantised, a row for each token, and what counts tiles of the step up is zeroed …
 template <class X, class Scale>
 struct x_by_token {
   static constexpr bool by_token = true, by_slot = false;
   stored_values<X> x;
   quantized_rows<Scale> out;
+  memory counters;
 };
 /// … or a row for each slot, behind `ahead` rows: 0, or those of the tokens themselves. `scales_follow`: once the block's codes are
 /// written, a thread has a row and takes its scales from its token's. Rows of one expert are neighbours, their tokens are not.
@@ -213,7 +215,11 @@ __global__ void __launch_bounds__(Shape::threads, 1) front_kernel(front_argument
   }
   ptx::grid_ticket ticket{};
   if (gridDim.x > 1) ticket = ptx::arrive_at_grid();
-  if constexpr (Rows::by_token) quantize_tokens<L::config.hidden>(a.rows.x, same_row{}, a.rows.out, first, last);
+  if constexpr (Rows::by_token) {
+    quantize_tokens<L::config.hidden>(a.rows.x, same_row{}, a.rows.out, first, last);
+    for (std::size_t i = blockIdx.x * Shape::threads + threadIdx.x; i < a.rows.counters.bytes / 4; i += gridDim.x * Shape::threads)
+      static_cast<std::uint32_t*>(a.rows.counters.data)[i] = 0;
+  }
   [[maybe_unused]] std::int32_t placed = 0;  // the block's slots that have a row
   if constexpr (Rows::by_slot) {
     std::int32_t const start = sum_before(of_block, s.carry, placed);
@@ -340,17 +346,19 @@ status launch_front(cudaStream_t stream, int multiprocessors, select_experts<L> 
   return detail::start_front(stream, grid, select, map, static_cast<std::uint32_t*>(scratch.data), detail::x_stays{});
 }
 
-/// The same, and x [T, H] quantised into E4M3 codes and scales for 128 columns each (semantics/quantize.hpp): to a row for each token …
+/// The same, and x [T, H] quantised into E4M3 codes and scales for 128 columns each (semantics/quantize.hpp): to a row for each token, with
+/// counters zeroed …
 template <class L, class X, class Scale>
 status launch_front(cudaStream_t stream, int multiprocessors, select_experts<L> const& select, build_dispatch_map const& map,
-                    memory scratch, matrix_view<X const> x, quantized_rows<Scale> const& out) {
+                    memory scratch, matrix_view<X const> x, quantized_rows<Scale> const& out, memory counters = {}) {
   front_grid const grid = front_grid::of(x.rows, multiprocessors, 1);
   if (detail::takes_front(grid, select) && rows_are_16_byte_aligned(x) && detail::takes_whole_words(out, x.cols))
     return detail::start_front(stream, grid, select, map, static_cast<std::uint32_t*>(scratch.data),
-                               detail::x_by_token<X, Scale>{{x}, out});
+                               detail::x_by_token<X, Scale>{{x}, out, counters});
   if (status const s = detail::launch_select_and_map(stream, select, map); !s) return s;
   quantize_rows<X, Scale> const quantize{x, out};
-  return launcher<quantize_rows<X, Scale>>::launch(stream, x.rows * ceil_div(x.cols, scale_block), quantize);
+  status const s = launcher<quantize_rows<X, Scale>>::launch(stream, x.rows * ceil_div(x.cols, scale_block), quantize);
+  return s ? start_clear(stream, counters) : s;
 }
 
 /// … or to a row for each slot, behind `ahead` rows, 0 or T of the tokens themselves, as start_quantize_permute does, whose alignment x and

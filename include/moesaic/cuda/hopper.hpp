@@ -13,8 +13,8 @@
 #include <moesaic/cuda/gemm/sm90/grouped_gemm.hpp>
 #include <moesaic/cuda/gemm/sm90/router_gemm.hpp>
 #include <moesaic/cuda/launch.hpp>
+#include <moesaic/cuda/portable_stages.hpp>
 #include <moesaic/cuda/quantize.hpp>
-#include <moesaic/cuda/row_stages.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
 
@@ -52,24 +52,16 @@ concept runs_on_wgmma = L::policy.weights == weight_format::e4m3_128x128&& is_qu
 /// See on<>. prepare() makes tensor maps: it waits for small copies, and with one pointer per expert it reads the table. E4M3 codes must be
 /// 16-byte aligned.
 template <class Arch>
-struct hopper : row_stages {
-  /// The router multiplies x as it is; bf16 rows and weights that takes_router() takes by wgmma, whose bits are its own.
-  template <class X>
-  static constexpr bool reads_rows_of = true;
-
+struct hopper : portable_stages {
   template <class L>
   requires detail::runs_on_wgmma<L>
   using rows = sorted_rows<std::conditional_t<L::policy.activations == activation_format::e4m3_1x128, float, e8m0_as_f32>>;
   template <class L>
   requires detail::runs_on_wgmma<L>
   using partial = bf16;
-  template <class L>
-  static constexpr bool folds_shared = folds_portable_shared<L>;  // whoever multiplies it
   /// The step up gathers tokens' rows by the map: gather and front then make a row for each token alone.
   template <class L>
   static constexpr bool gathers_own = Arch::gathers && detail::runs_on_wgmma<L>;
-  template <class L>
-  static constexpr bool fuses_up = fuses_portable_up<L>;
   template <weight_format F>
   using prepared_matrices = mapped_matrices<F>;
 
@@ -113,16 +105,7 @@ struct hopper : row_stages {
     return multiply(x.rows);
   }
 
-  /// The step up of rows that are not quantised, by the portable kernels.
-  template <activation_format Format, class Rows, weight_format F, activation_fn A, class Terms>
-  status up(gemm_input<Rows> const& x, mapped_matrices<F> const& gate, mapped_matrices<F> const& up, std::int32_t const* expert_offsets,
-            activation_rule<A, Terms> const& rule, matrix_view<float> out, mapped_matrices<F> const* shared_gate = nullptr,
-            mapped_matrices<F> const* shared_up = nullptr, std::int64_t shared_rows = 0) const {
-    return launch_portable_gemm(
-        stream, multiprocessors,
-        up_arguments<Format, Rows, F, A, Terms>{x, gate, up, expert_offsets, out, rule, given_or_none<F>(shared_gate),
-                                                given_or_none<F>(shared_up), shared_rows});
-  }
+  using portable_stages::up;  // of other rows
 
   /// The step down, one rounding to bf16; the shared expert as in the step up.
   template <class Scale, class Prepared>
@@ -132,6 +115,7 @@ struct hopper : row_stages {
                           sm90::store_bf16{out.data, out.stride});
   }
 
+  /// Of other rows: E4M3 by wgmma where it takes the shape, bf16 for a router by wgmma where takes_router() says so, all others portable.
   template <class Rows, weight_format F>
   status grouped_gemm(gemm_input<Rows> const& a, mapped_matrices<F> const& w, std::int32_t const* expert_offsets, matrix_view<float> out,
                       mapped_matrices<F> const* shared = nullptr, std::int64_t shared_rows = 0) const {

@@ -15,8 +15,8 @@
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/cuda/map.hpp>
 #include <moesaic/cuda/permute.hpp>
+#include <moesaic/cuda/portable_stages.hpp>
 #include <moesaic/cuda/quantize.hpp>
-#include <moesaic/cuda/row_stages.hpp>
 #include <moesaic/cuda/select.hpp>
 #include <moesaic/cuda/tables.hpp>
 #include <moesaic/tune/cuda_arch.hpp>
@@ -34,12 +34,8 @@ template <class Arch = tune::sm80>
 struct on;
 
 template <>
-struct on<tune::sm80> : row_stages {
-  /// The router multiplies x as it is.
-  template <class X>
-  static constexpr bool reads_rows_of = true;
-
-  explicit on(cudaStream_t s = nullptr, tune::sm80 = {}) : row_stages{s, multiprocessors_here()} {}
+struct on<tune::sm80> : portable_stages {
+  explicit on(cudaStream_t s = nullptr, tune::sm80 = {}) : portable_stages{s, multiprocessors_here()} {}
 
   /// Prepared weights are the caller's views; a table of pointers, which the host reads, is copied and need not stay.
   template <weight_format F>
@@ -56,27 +52,12 @@ struct on<tune::sm80> : row_stages {
     return copy_tables(stream, to, to_memory.data);
   }
 
-  template <class L>
-  static constexpr bool fuses_up = fuses_portable_up<L>;
-  template <class L>
-  static constexpr bool folds_shared = folds_portable_shared<L>;
-
   /// With shared_rows the shared expert's rows come first and are multiplied along.
   template <class Rows, weight_format F>
   status grouped_gemm(gemm_input<Rows> const& a, weight_matrices<F> const& w, std::int32_t const* expert_offsets, matrix_view<float> out,
                       weight_matrices<F> const* shared = nullptr, std::int64_t shared_rows = 0) const {
     return launch_portable_gemm(stream, multiprocessors,
                                 gemm_arguments<Rows, F>{a, w, expert_offsets, out, given_or_none(shared), shared_rows});
-  }
-
-  /// The step up in one launch: gate and up columns of a row meet in one tile, whose epilogue activates and rounds. The bits of its stages.
-  template <activation_format Format, class Rows, weight_format F, activation_fn A, class Terms>
-  status up(gemm_input<Rows> const& x, weight_matrices<F> const& gate, weight_matrices<F> const& up, std::int32_t const* expert_offsets,
-            activation_rule<A, Terms> const& rule, matrix_view<float> out, weight_matrices<F> const* shared_gate = nullptr,
-            weight_matrices<F> const* shared_up = nullptr, std::int64_t shared_rows = 0) const {
-    return launch_portable_gemm(stream, multiprocessors,
-                                up_arguments<Format, Rows, F, A, Terms>{x, gate, up, expert_offsets, out, rule, given_or_none(shared_gate),
-                                                                        given_or_none(shared_up), shared_rows});
   }
 };
 

@@ -143,14 +143,15 @@ __device__ inline void quantize_share(Source const& source, Targets const& targe
   constexpr int count = Source::count, lanes = Source::lanes, loads = scale_block / lanes / count;
   int const first = b * scale_block + part * count;
   typename Source::row_part const from = source.row(mine ? row : 0);
-  typename Source::loaded loaded[loads];
+  // What is written under a condition alone, ptxas keeps registers for from the kernel's first instruction on: hence the zeros.
+  typename Source::loaded loaded[loads] = {};
   bool has[loads];
 #pragma unroll
   for (int i = 0; i < loads; ++i) {
     has[i] = mine && first + i * lanes * count < cols;
     if (has[i]) loaded[i] = source.load(from, first + i * lanes * count);
   }
-  float v[loads][count];
+  float v[loads][count] = {};
   std::uint32_t most = 0;
 #pragma unroll
   for (int i = 0; i < loads; ++i)
@@ -160,7 +161,7 @@ __device__ inline void quantize_share(Source const& source, Targets const& targe
 
   Scale const scale = scale_for<Scale>(from_bits(sized::bits(most)));
   quotient_of<typename Source::element_type, Scale> const quotient(scale);
-  word<count> codes[loads];
+  word<count> codes[loads] = {};
 #pragma unroll
   for (int i = 0; i < loads; ++i)
     if (has[i]) codes[i] = encode(v[i], quotient);

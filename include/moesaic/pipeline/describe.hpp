@@ -67,6 +67,7 @@ struct layer_work {
   bool gathers_own_rows = false;  ///< and those are the tokens', gathered by the step up
   int own_element_bytes = 0;      ///< not 0: the backend gathers rows of its own
   bool fuses_up = false;          ///< gate and up rows go through no memory; hidden rows do where they are to be quantised
+  bool quantizes_up = false;      ///< which is no launch of its own then, but counters are zeroed by the front or by one
   int partial_bytes = 4;          ///< of an element that a down GEMM writes
   bool router_reads_x = false;    ///< as it is given, not a copy in f32
   bool experts_read_x = false;    ///< the step up reads x as it is given
@@ -109,7 +110,7 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
   auto add_up = [&](char const* name, double experts, double sources, double targets, int width) {
     int const through_memory = w.fuses_up ? (quantizes ? 1 : 0) : projections;  // fp32 rows, written and read
     double const inter = width;
-    add({name, w.fuses_up ? 1 + through_memory : projections + 1, experts * projections * matrix_bytes(p.weights, width, c.hidden),
+    add({name, w.quantizes_up ? 1 : w.fuses_up ? 1 + through_memory : projections + 1, experts * projections * matrix_bytes(p.weights, width, c.hidden),
          (w.fuses_up ? 1 : projections) * sources * x_row + 2 * through_memory * targets * inter * 4 + targets * row(width),
          2 * projections * targets * hidden * inter});
   };
@@ -139,7 +140,7 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
         {"gather", c.shared_inter > 0 && !once ? 2 : 1, 0, (once ? T : sources) * hidden * w.x_bytes + targets * row(c.hidden), 0});
     if (w.fuses_front && c.shared_inter > 0 && !once) front.launches += 1;
   } else if (is_quantized(p.activations)) {
-    add_to_front({"quantize", 1, 0, T * (hidden * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
+    add_to_front({"quantize", w.quantizes_up ? 2 : 1, 0, T * (hidden * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
   } else if (p.activations != activation_format::f32) {
     add({"quantize", 1, 0, T * (hidden * w.x_bytes + row_bytes(p.activations, c.hidden)), 0});
   }
@@ -170,6 +171,7 @@ constexpr layer_cost describe(layer_work w) {
   if constexpr (detail::has_own_rows<B, L>) w.own_element_bytes = static_cast<int>(sizeof(typename detail::expert_rows_t<L, B>::element));
   w.gathers_own_rows = detail::gathers_own_rows<B, L>;
   w.fuses_up = detail::fuses_up<B, L>;
+  w.quantizes_up = detail::quantizes_up<B, L>;
   w.partial_bytes = static_cast<int>(sizeof(detail::partial_t<L, B>));
   w.experts_read_x = w.x_bytes == 2 && detail::experts_read<B, L, bf16>;
   w.fuses_front = detail::fuses_front<B, L>;

@@ -29,7 +29,8 @@ namespace detail {
 
 constexpr float limit_or_infinity(float limit) { return limit > 0.0F ? limit : from_bits(inf_bits); }
 
-/// x as a row for each token, which the first expert GEMMs gather by the map, unless they read x itself. `quantized`: those rows are there.
+/// x as a row for each token, which the first expert GEMMs gather by the map, unless they read x itself. `quantized`: those rows are there,
+/// and counters zeroed.
 template <class L, backend B, class X>
 status rows_by_token(B const& ctx, matrix_view<X const> x, forward_plan<L, B>& p, bool quantized) {
   constexpr activation_format format = L::policy.activations;
@@ -37,6 +38,8 @@ status rows_by_token(B const& ctx, matrix_view<X const> x, forward_plan<L, B>& p
   if constexpr (experts_read<B, L, X>) return s;
   if constexpr (is_quantized(format)) {
     if (!quantized) s = ctx.launch(x.rows * ceil_div(x.cols, scale_block), quantize_rows<X, scale_t<format>>{x, p.shared_x.rows});
+    if constexpr (quantizes_up<B, L>)
+      if (!quantized && s) s = ctx.clear(p.up_counters);
   } else if constexpr (format != activation_format::f32) {
     p.shared_x.rows = p.rounded;
     s = ctx.launch(x.rows, widen_row<X, format>{x, p.rounded});
@@ -67,7 +70,7 @@ status front_in_one(B const& ctx, matrix_view<X const> x, select_experts<L> cons
     status const s = ctx.front(select, map, p.front_scratch, x, p.routed_x.rows, folds_shared<B, L> ? x.rows : std::int64_t{0});
     return s ? own_shared_rows<L>(ctx, x, p) : s;
   } else if constexpr (is_quantized(L::policy.activations)) {
-    status const s = ctx.front(select, map, p.front_scratch, x, p.shared_x.rows);
+    status const s = ctx.front(select, map, p.front_scratch, x, p.shared_x.rows, p.up_counters);
     return s ? rows_by_token<L>(ctx, x, p, true) : s;
   } else {
     status const s = ctx.front(select, map, p.front_scratch);
@@ -123,6 +126,8 @@ status up(B const& ctx, Input const& x, Prepared const& gate, Prepared const& up
   constexpr activation_format format = L::policy.activations;
   if constexpr (has_own_rows<B, L>) {
     return ctx.template up<format>(x, gate, up, offsets, rule, b.hidden, shared...);
+  } else if constexpr (quantizes_up<B, L>) {
+    return ctx.up_and_quantize(x, gate, up, offsets, rule, b.up, b.hidden, b.counters, shared...);
   } else if constexpr (fuses_up<B, L>) {
     constexpr activation_format rounded = is_quantized(format) ? activation_format::f32 : format;
     status const s = ctx.template up<rounded>(x, gate, up, offsets, rule, b.up, shared...);
@@ -159,7 +164,7 @@ status up_all(B const& ctx, prepared_weights<B, L> const& w, Input const& routed
   std::int32_t const* const offsets = p.map.expert_offsets;
   auto const rule = routed_rule<L>(w, p);
   if constexpr (folds_shared<B, L>) {
-    // All rows are quantised, those behind the last routed one as well, whatever they hold: row_count does not count the shared ones.
+    // row_count would not count the shared ones: a launch that quantises by itself has all rows, those behind the last routed one as well.
     return up<L>(ctx, routed_x, w.gate, w.up, offsets, nullptr, rule, p.routed, &w.shared_gate, &w.shared_up, p.shared_out.rows);
   } else {
     if (status const s = up<L>(ctx, routed_x, w.gate, w.up, offsets, offsets + c.experts, rule, p.routed); !s || c.shared_inter == 0)

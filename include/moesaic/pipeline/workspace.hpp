@@ -61,12 +61,20 @@ template <class L, class B>
 using expert_rows_t = typename expert_rows<L, B>::type;
 
 /// Whether B has the step up in one piece, up<activations>(rows, gate, up, expert_offsets, activation rule, hidden rows): for rows of its
-/// own, and where it says so; then hidden rows are fp32, which forward quantises.
+/// own, and where it says so; then hidden rows are fp32, which forward quantises unless B does.
 template <class B, class L>
 inline constexpr bool fuses_up = has_own_rows<B, L>;
 template <class B, class L>
 requires requires { B::template fuses_up<L>; }
 inline constexpr bool fuses_up<B, L> = has_own_rows<B, L> || B::template fuses_up<L>;
+
+/// Whether B quantises the hidden rows of such a step up along the way, up_and_quantize, which has them in fp32 on the way and counts what
+/// is done: B::up_counter_bytes(rows, groups, columns) bytes, which front(…, counters) or clear(counters) has zeroed.
+template <class B, class L>
+inline constexpr bool quantizes_up = false;
+template <class B, class L>
+requires(!has_own_rows<B, L> && fuses_up<B, L>) && requires { B::template quantizes_up<L>; }
+inline constexpr bool quantizes_up<B, L> = B::template quantizes_up<L>;
 
 /// Whether B's step up reads x of X as it is, where the policy does not round it: the router is not the only one to need no copy in fp32.
 template <class B, class L, class X>
@@ -81,8 +89,8 @@ template <class B, class L>
 requires(fuses_up<B, L>&& L::config.shared_inter > 0) && requires { B::template folds_shared<L>; }
 inline constexpr bool folds_shared<B, L> = B::template folds_shared<L>;
 
-/// Whether B has the front in one piece, front(select, map, scratch[, x, rows[, shared_rows]]) with front_bytes<L>(tokens) of scratch: the
-/// experts are selected, the map made, and x quantised where there are rows, as by the backend's gather where they are its own.
+/// Whether B has the front in one piece, front(select, map, scratch[, x, rows[, shared_rows or counters]]) with front_bytes<L>(tokens) of
+/// scratch: the experts are selected, the map made, and x quantised where there are rows, as by the backend's gather where they are its own.
 template <class B, class L>
 inline constexpr bool fuses_front = false;
 template <class B, class L>
@@ -123,6 +131,7 @@ template <class L, class B>
 struct hidden_buffers {
   matrix_view<float> gate, up;
   expert_rows_t<L, B> hidden;
+  void* counters = nullptr;  // of the step up, where it quantises
 
   static hidden_buffers take(arena& a, std::int64_t rows, std::int64_t inter) {
     hidden_buffers b;
@@ -161,6 +170,7 @@ struct forward_plan {
   matrix_view<float> rounded;  // x as the GEMMs read it, where that is not wide_x
   input routed_x, shared_x;    // what the first GEMMs read; where it is not in memory of its own, set by front
   buffers routed, shared;
+  memory up_counters;  // of both
   matrix_view<partial_t<L, B>> partials, shared_out;
   float* shared_gate;  // [T] logits, if the shared expert is gated
 
@@ -197,6 +207,13 @@ struct forward_plan {
       p.rounded = {a.take<float>(tokens * c.hidden), tokens, c.hidden};
     }
     p.routed = buffers::take(a, shared_rows + slots, c.inter);
+    std::size_t counters_of_routed = 0;
+    if constexpr (quantizes_up<B, L>) {
+      counters_of_routed = B::up_counter_bytes(shared_rows + slots, c.experts + (folds ? 1 : 0), c.inter);
+      std::size_t const bytes = counters_of_routed + (c.shared_inter > 0 && !folds ? B::up_counter_bytes(tokens, 1, c.shared_inter) : 0);
+      p.up_counters = {a.take<std::byte>(static_cast<std::int64_t>(bytes)), bytes};
+      p.routed.counters = p.up_counters.data;
+    }
     auto* const rows = a.take<partial_t<L, B>>((shared_rows + slots) * c.hidden);
     p.partials = {rows != nullptr ? rows + shared_rows * c.hidden : rows, slots, c.hidden};
     if constexpr (c.shared_inter > 0) {
@@ -204,6 +221,7 @@ struct forward_plan {
         p.shared_out = {rows, tokens, c.hidden};
       } else {
         p.shared = buffers::take(a, tokens, c.shared_inter);
+        if (p.up_counters.data != nullptr) p.shared.counters = static_cast<std::byte*>(p.up_counters.data) + counters_of_routed;
         p.shared_out = {a.take<partial_t<L, B>>(tokens * c.hidden), tokens, c.hidden};
       }
       if constexpr (c.shared_gated) p.shared_gate = a.take<float>(tokens);

@@ -10,6 +10,7 @@
 #include <moesaic/core/status.hpp>
 #include <moesaic/cuda/gemm/arguments.hpp>
 #include <moesaic/cuda/gemm/operands.hpp>
+#include <moesaic/cuda/gemm/quantizing_up.hpp>
 #include <moesaic/cuda/gemm/tile_operands.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
@@ -198,6 +199,7 @@ __global__ void __launch_bounds__(Tile::threads, 2) panel_gemm(__grid_constant__
           store(column + 8 * n, sum);
         }
       }
+    finish_tile(g, tiles, of.tile);
     index = of.next;
     __syncthreads();
   }

@@ -10,6 +10,7 @@
 #include <moesaic/core/status.hpp>
 #include <moesaic/cuda/gemm/arguments.hpp>
 #include <moesaic/cuda/gemm/operands.hpp>
+#include <moesaic/cuda/gemm/quantizing_up.hpp>
 #include <moesaic/cuda/gemm/tile_operands.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
@@ -146,6 +147,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) skinny_gemm(__g
     }
     int const row = Tile::row_of(ptx::thread_again()), column = Tile::column_of(ptx::thread_again());
     if (row < of.tile.rows_left) g.row(of.tile.row + row)(of.tile.n * Tile::columns + column, total);
+    finish_tile(g, tiles, of.tile);
     index = of.next;
     __syncthreads();
   }
