@@ -15,10 +15,16 @@ TEST(dependent_launch, is_how_every_kernel_of_forward_starts) {
     stamp::context_type const ctx = stamp::context(stamp::settings[0]);
     prepared_forward<Model> const w(ctx, c);
     static_cast<void>(fibers::take_counts());
-    static_cast<void>(run_forward(ctx, c, w, 0, forward_tokens));
+    forward_output<Model> const out = run_forward(ctx, c, w, 0, forward_tokens);
     auto const [all, overlapping] = fibers::take_counts();
     EXPECT_EQ(all, moesaic::describe<layer>(ctx, {.tokens = forward_tokens, .x_bytes = sizeof(typename Model::x_type)}).total().launches);
     EXPECT_EQ(overlapping, all);
+    // Where the choice is given the router alone is missing: the front takes it as it is.
+    static_assert(moesaic::detail::fuses_front<stamp::context_type, layer>);
+    expect_same_output(run_forward(ctx, c, w, 0, forward_tokens, 0xFF, &out), out, 0);
+    auto const [given, overlapping_of_given] = fibers::take_counts();
+    EXPECT_EQ(given, all - 1);
+    EXPECT_EQ(overlapping_of_given, given);
     report().count("kernels of forward, " + c.name(), all);
   });
 }

@@ -28,7 +28,7 @@ enum class x_is { as_it_is, by_token, by_slot, by_slot_behind_tokens };
 constexpr char const* kinds[] = {"x as it is", "x by token", "x by slot", "x by slot behind tokens"};
 
 template <class Model, class Scale>
-void one(char const* name, std::int64_t tokens, int multiprocessors, x_is kind, int valid, bool hostile) {
+void one(char const* name, std::int64_t tokens, int multiprocessors, x_is kind, int valid, bool hostile, bool given) {
   using layer_type = layer<Model>;
   constexpr moe_config c = Model::config;
   constexpr std::int64_t cols = c.hidden, blocks = ceil_div(cols, scale_block);
@@ -42,6 +42,7 @@ void one(char const* name, std::int64_t tokens, int multiprocessors, x_is kind, 
   array<bf16> x(n(tokens * cols));
   array<std::uint8_t> codes(n(rows * cols)), token_codes(n(tokens * cols));
   array<Scale> scales(n(blocks * align_up(rows, 4))), token_scales(n(blocks * align_up(tokens, 4)));
+  array<std::uint32_t> counters(n(2 * tokens));
   random r{n(tokens * 31 + multiprocessors + c.choices())};
   for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = hostile ? r.hostile() : static_cast<float>(r.below(64)) * 0.125F - 4.0F;
   for (std::size_t i = 0; i < bias.size(); ++i) bias[i] = 0.1F * r.normal(), logit_bias[i] = 0.1F * r.normal();
@@ -67,8 +68,11 @@ void one(char const* name, std::int64_t tokens, int multiprocessors, x_is kind, 
   auto const input = [&](auto const& at) { return matrix_view<bf16 const>(at(x), tokens, cols); };
   auto const quantized = [&](auto const& at) { return quantized_rows<Scale>(at(codes), at(scales), rows, cols); };
 
-  std::string const what = text(name, " T=", tokens, " on ", multiprocessors, ", ", kinds[static_cast<int>(kind)], " valid=", valid);
+  std::string const what = text(name, " T=", tokens, " on ", multiprocessors, ", ", kinds[static_cast<int>(kind)], " valid=", valid, given ? ", given ids" : "");
+  if (given)
+    for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(r.below(c.choices() + 3)) - 1;  // some are no expert's
   ids.upload();
+  counters.upload();
   weights.upload();
   offsets.upload();
   row_to_slot.upload();
@@ -77,15 +81,23 @@ void one(char const* name, std::int64_t tokens, int multiprocessors, x_is kind, 
   scales.upload();
   on_device const gpu;
   memory const space{gpu(scratch), cuda::front_scratch_bytes<layer_type>(tokens)};
-  status const s = kind == x_is::as_it_is ? cuda::launch_front(nullptr, multiprocessors, select(gpu), map(gpu), space)
-                   : kind == x_is::by_token
-                       ? cuda::launch_front(nullptr, multiprocessors, select(gpu), map(gpu), space, input(gpu), quantized(gpu))
-                       : cuda::launch_front(nullptr, multiprocessors, select(gpu), map(gpu), space, input(gpu), quantized(gpu), ahead);
+  auto const front = [&](auto const& experts) {
+    if (kind == x_is::as_it_is) return cuda::launch_front(nullptr, multiprocessors, experts, map(gpu), space);
+    if (kind == x_is::by_token) {
+      memory const zeroed{gpu(counters), counters.size() / 2 * 4};
+      return cuda::launch_front(nullptr, multiprocessors, experts, map(gpu), space, input(gpu), quantized(gpu), zeroed);
+    }
+    return cuda::launch_front(nullptr, multiprocessors, experts, map(gpu), space, input(gpu), quantized(gpu), ahead);
+  };
+  status const s = given ? front(given_experts<layer_type>{}) : front(select(gpu));
   if (!finish(what, s, slots <= 4096 * multiprocessors ? 1 : -1)) return;  // of more the stages are launched one by one
 
   on_host const cpu;
   reference::on const serial{};
-  static_cast<void>(serial.launch(tokens, select(cpu)));
+  if (!given) static_cast<void>(serial.launch(tokens, select(cpu)));
+  if (kind == x_is::by_token)
+    for (std::size_t i = 0; i < counters.size() / 2; ++i) counters[i] = 0;
+  compare(what, "counters", counters);
   static_cast<void>(serial.launch(1, map(cpu)));
   compare(what, "ids", ids);
   compare(what, "weights", weights);
@@ -118,8 +130,10 @@ void shapes(char const* name) {
   for (auto const& s : all) {
     if (on_fibers && (s.tokens > 320 || (s.tokens > 60 && s.multiprocessors > 4))) continue;
     for (x_is const kind : {x_is::as_it_is, x_is::by_token, x_is::by_slot, x_is::by_slot_behind_tokens}) {
-      one<Model, Scale>(name, s.tokens, s.multiprocessors, kind, -1, false);
-      one<Model, Scale>(name, s.tokens, s.multiprocessors, kind, static_cast<int>(s.tokens) / 2, true);
+      int const half = static_cast<int>(s.tokens) / 2;
+      one<Model, Scale>(name, s.tokens, s.multiprocessors, kind, -1, false, false);
+      one<Model, Scale>(name, s.tokens, s.multiprocessors, kind, half, true, false);
+      one<Model, Scale>(name, s.tokens, s.multiprocessors, kind, s.tokens % 2 == 0 ? -1 : half, false, true);
     }
   }
 }

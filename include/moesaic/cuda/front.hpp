@@ -1,7 +1,7 @@
 // The front in one launch: experts selected, the dispatch map, and x quantised. A block has some consecutive tokens from their logits to
 // their rows; the blocks meet once, to learn how many slots each has of every expert.
 //
-//   1  a warp selects a token's experts (select.hpp)
+//   1  a warp selects a token's experts (select.hpp), unless they are given
 //   2  the block counts its slots by expert, as map.hpp does, and tells the others
 //   3  all blocks' counts: where every expert starts, and what the blocks before this one have of each
 //   4  rows of the block's slots, and the block's tokens quantised to wherever they go
@@ -11,7 +11,7 @@
 
 #include <cstdint>
 
-#include <moesaic/cuda/gemm/quantizing_up.hpp>
+#include <moesaic/cuda/clear.hpp>
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/cuda/map.hpp>
 #include <moesaic/cuda/ptx/cluster.hpp>
@@ -72,6 +72,11 @@ struct front_shape {
   }
 };
 
+template <class Select>
+inline constexpr bool is_given = false;
+template <class L>
+inline constexpr bool is_given<given_experts<L>> = true;
+
 /// What becomes of x. Nothing: it is read as it is …
 struct x_stays {
   static constexpr bool by_token = false, by_slot = false;
@@ -95,9 +100,9 @@ struct x_by_slot {
   bool scales_follow;
 };
 
-template <class L, class Rows>
+template <class Select, class Rows>
 struct front_arguments {
-  select_experts<L> select;
+  Select select;
   build_dispatch_map map;
   std::uint32_t* counts;  // [blocks][words]
   int tokens_each;
@@ -155,8 +160,8 @@ __device__ inline void quantize_tokens(Source const& source, Targets const& targ
   }
 }
 
-template <class Shape, class L, class Rows>
-__global__ void __launch_bounds__(Shape::threads, 1) front_kernel(front_arguments<L, Rows> const a) {
+template <class Shape, template <class> class Select, class L, class Rows>
+__global__ void __launch_bounds__(Shape::threads, 1) front_kernel(front_arguments<Select<L>, Rows> const a) {
   constexpr int top_k = Shape::top_k, warps = Shape::warps, words = Shape::words, counted = Shape::counted;
   auto& s = *ptx::dynamic_shared<typename Shape::shared>();
   ptx::follow_dependency();
@@ -171,14 +176,18 @@ __global__ void __launch_bounds__(Shape::threads, 1) front_kernel(front_argument
 
   // 1
   int const valid = a.map.valid_tokens != nullptr && *a.map.valid_tokens < tokens ? *a.map.valid_tokens : tokens;
+  auto const look_up = [&](int i) {  // the expert of the block's slot i
+    auto const id = static_cast<std::uint32_t>(a.map.ids[std::int64_t{first} * top_k + i]);
+    expert[i] = first + i / top_k < valid && id < static_cast<std::uint32_t>(Shape::experts) ? static_cast<std::uint16_t>(id) : Shape::nobody;
+  };
+  if constexpr (is_given<Select<L>>) {
+    for (int i = thread; i < slots; i += Shape::threads) look_up(i);
+  } else {
 #pragma unroll 1
-  for (int t = first + warp; t < last; t += warps) {
-    select_token<L, filtered_select<L>::possible>(a.select, t, s.select[warp]);
-    __syncwarp();
-    if (lane < top_k) {
-      auto const id = static_cast<std::uint32_t>(a.select.out.ids[std::int64_t{t} * top_k + lane]);
-      expert[(t - first) * top_k + lane] =
-          t < valid && id < static_cast<std::uint32_t>(Shape::experts) ? static_cast<std::uint16_t>(id) : Shape::nobody;
+    for (int t = first + warp; t < last; t += warps) {
+      select_token<L, filtered_select<L>::possible>(a.select, t, s.select[warp]);
+      __syncwarp();
+      if (lane < top_k) look_up((t - first) * top_k + lane);
     }
   }
   for (int i = lane; i < counted; i += 32) s.counts[warp][i] = 0;
@@ -299,30 +308,35 @@ __global__ void __launch_bounds__(Shape::threads, 1) front_kernel(front_argument
 namespace detail {
 
 /// Whether front_kernel may run what is asked for: else its stages do, one by one.
-template <class L>
-bool takes_front(front_grid const& grid, select_experts<L> const& f) {
-  return std::int64_t{grid.tokens_each} * L::config.top_k <= front_shape<L>::most_slots && (!filtered_select<L>::possible || may_filter(f));
+template <template <class> class Select, class L>
+bool takes_front(front_grid const& grid, [[maybe_unused]] Select<L> const& f) {
+  if (std::int64_t{grid.tokens_each} * L::config.top_k > front_shape<L>::most_slots) return false;
+  if constexpr (!is_given<Select<L>> && filtered_select<L>::possible)
+    return may_filter(f);
+  else
+    return true;
 }
 
-template <class L, class Rows>
-status start_front(cudaStream_t stream, front_grid const& grid, select_experts<L> const& select, build_dispatch_map const& map,
+template <template <class> class Select, class L, class Rows>
+status start_front(cudaStream_t stream, front_grid const& grid, Select<L> const& select, build_dispatch_map const& map,
                    std::uint32_t* counts, Rows const& rows) {
   using shape = front_shape<L>;
   auto const bytes = static_cast<unsigned>(shape::shared_bytes(grid.tokens_each * L::config.top_k));
   if (bytes > 48 * 1024)
-    if (status const s = allow_shared(front_kernel<shape, L, Rows>, static_cast<int>(bytes)); !s) return s;
+    if (status const s = allow_shared(front_kernel<shape, Select, L, Rows>, static_cast<int>(bytes)); !s) return s;
   return start(stream,
                {.blocks = static_cast<unsigned>(grid.blocks),
                 .threads = shape::threads,
                 .shared_bytes = bytes,
                 .cooperative = grid.blocks > 1,
                 .overlaps = true},
-               front_kernel<shape, L, Rows>, front_arguments<L, Rows>{select, map, counts, grid.tokens_each, rows});
+               front_kernel<shape, Select, L, Rows>, front_arguments<Select<L>, Rows>{select, map, counts, grid.tokens_each, rows});
 }
 
-template <class L>
-status launch_select_and_map(cudaStream_t stream, select_experts<L> const& select, build_dispatch_map const& map) {
-  if (status const s = launcher<select_experts<L>>::launch(stream, map.map.tokens, select); !s) return s;
+template <class Select>
+status launch_select_and_map(cudaStream_t stream, [[maybe_unused]] Select const& select, build_dispatch_map const& map) {
+  if constexpr (!is_given<Select>)
+    if (status const s = launcher<Select>::launch(stream, map.map.tokens, select); !s) return s;
   return launcher<build_dispatch_map>::launch(stream, 1, map);
 }
 
@@ -335,11 +349,11 @@ constexpr std::size_t front_scratch_bytes(std::int64_t tokens) {
 }
 
 /// select, then map, in one launch: their bits, in every run and for any number of multiprocessors (of which the grid has at most one block
-/// each). select: logits fp32 [T, E+Z]; map: ids i32 [T, K], those that `select` writes; T > 0. `scratch`: device memory, 4-byte aligned,
+/// each). select: logits fp32 [T, E+Z], or given_experts, and there is nothing to select; map: ids i32 [T, K], those that `select` writes; T > 0. `scratch`: device memory, 4-byte aligned,
 /// front_scratch_bytes<L>(T). More than 4096 slots a multiprocessor, or a misaligned bias: the stages, one by one. Capturable. Errors:
 /// device_refused, see start().
-template <class L>
-status launch_front(cudaStream_t stream, int multiprocessors, select_experts<L> const& select, build_dispatch_map const& map,
+template <template <class> class Select, class L>
+status launch_front(cudaStream_t stream, int multiprocessors, Select<L> const& select, build_dispatch_map const& map,
                     memory scratch) {
   front_grid const grid = front_grid::of(map.map.tokens, multiprocessors, detail::front_shape<L>::warps);
   if (!detail::takes_front(grid, select)) return detail::launch_select_and_map(stream, select, map);
@@ -348,8 +362,8 @@ status launch_front(cudaStream_t stream, int multiprocessors, select_experts<L> 
 
 /// The same, and x [T, H] quantised into E4M3 codes and scales for 128 columns each (semantics/quantize.hpp): to a row for each token, with
 /// counters zeroed …
-template <class L, class X, class Scale>
-status launch_front(cudaStream_t stream, int multiprocessors, select_experts<L> const& select, build_dispatch_map const& map,
+template <template <class> class Select, class L, class X, class Scale>
+status launch_front(cudaStream_t stream, int multiprocessors, Select<L> const& select, build_dispatch_map const& map,
                     memory scratch, matrix_view<X const> x, quantized_rows<Scale> const& out, memory counters = {}) {
   front_grid const grid = front_grid::of(x.rows, multiprocessors, 1);
   if (detail::takes_front(grid, select) && rows_are_16_byte_aligned(x) && detail::takes_whole_words(out, x.cols))
@@ -363,8 +377,8 @@ status launch_front(cudaStream_t stream, int multiprocessors, select_experts<L> 
 
 /// … or to a row for each slot, behind `ahead` rows, 0 or T of the tokens themselves, as start_quantize_permute does, whose alignment x and
 /// out have.
-template <class L, class X, class Scale>
-status launch_front(cudaStream_t stream, int multiprocessors, select_experts<L> const& select, build_dispatch_map const& map,
+template <template <class> class Select, class L, class X, class Scale>
+status launch_front(cudaStream_t stream, int multiprocessors, Select<L> const& select, build_dispatch_map const& map,
                     memory scratch, matrix_view<X const> x, quantized_rows<Scale> const& out, std::int64_t ahead) {
   constexpr std::int64_t many = 16;  // tokens of a block from which an expert has some rows of it
   front_grid const grid = front_grid::of(x.rows, multiprocessors, 1);

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <moesaic/cuda/clear.hpp>
 #include <moesaic/cuda/front.hpp>
 #include <moesaic/cuda/gemm/portable.hpp>
 #include <moesaic/cuda/gemm/quantizing_up.hpp>
@@ -34,10 +35,10 @@ struct portable_stages {
     return front_scratch_bytes<L>(tokens);
   }
 
-  /// select and map in one launch; with x and quantised rows those as well: a row for each token, and counters are zeroed, or with the
+  /// select_experts<L> or given_experts<L>, and map, in one launch; with x and quantised rows those as well: a row for each token, and counters are zeroed, or with the
   /// number of shared rows behind them the rows of gather. See launch_front.
-  template <class L, class... X>
-  status front(select_experts<L> const& select, build_dispatch_map const& map, memory scratch, X const&... x) const {
+  template <class Select, class... X>
+  status front(Select const& select, build_dispatch_map const& map, memory scratch, X const&... x) const {
     return launch_front(stream, multiprocessors, select, map, scratch, x...);
   }
 

@@ -59,9 +59,9 @@ status own_shared_rows(B const& ctx, matrix_view<X const> x, forward_plan<L, B>&
     return {};
 }
 
-/// What follows the router's GEMM, in one piece.
-template <class L, backend B, class X>
-status front_in_one(B const& ctx, matrix_view<X const> x, select_experts<L> const& select, build_dispatch_map const& map,
+/// What follows the router's GEMM, in one piece. Select: select_experts<L> or given_experts<L>.
+template <class L, backend B, class X, class Select>
+status front_in_one(B const& ctx, matrix_view<X const> x, Select const& select, build_dispatch_map const& map,
                     forward_plan<L, B>& p) {
   if constexpr (gathers_own_rows<B, L>) {
     p.routed_x = {p.routed_x.rows, p.map.row_to_slot, L::config.top_k};
@@ -78,6 +78,24 @@ status front_in_one(B const& ctx, matrix_view<X const> x, select_experts<L> cons
   }
 }
 
+/// The same where the experts are known, step by step.
+template <class L, backend B, class X>
+status front_in_steps(B const& ctx, matrix_view<X const> x, build_dispatch_map const& map, forward_plan<L, B>& p) {
+  constexpr activation_format format = L::policy.activations;
+  if (status const s = ctx.launch(1, map); !s) return s;
+  if constexpr (gathers_own_rows<B, L>) {
+    p.routed_x = {p.routed_x.rows, p.map.row_to_slot, L::config.top_k};
+    return ctx.template gather<format>(x, dispatch_map{}, p.routed_x.rows);
+  } else if constexpr (has_own_rows<B, L> && folds_shared<B, L>) {
+    return ctx.template gather<format>(x, p.map, p.routed_x.rows, x.rows);
+  } else if constexpr (has_own_rows<B, L>) {
+    status const s = ctx.template gather<format>(x, p.map, p.routed_x.rows);
+    return s ? own_shared_rows<L>(ctx, x, p) : s;
+  } else {
+    return rows_by_token<L>(ctx, x, p, false);
+  }
+}
+
 /// Routes, maps, and brings x into the form that the first expert GEMM reads.
 template <class L, backend B, class X>
 status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const& weights, given_choice given,
@@ -85,10 +103,9 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
   constexpr moe_config c = L::config;
   constexpr activation_format format = L::policy.activations;
   bool const routes = given != given_choice::ids_and_weights;
-  constexpr bool own_rows = has_own_rows<B, L>;
   constexpr bool router_reads_x = reads_rows_of<B, X>;
   build_dispatch_map const map{p.choice.ids, p.map, valid_tokens};
-  if ((routes && !router_reads_x) || (!is_quantized(format) && !own_rows && !experts_read<B, L, X>) || c.zero_experts > 0 || c.shared_gated)
+  if ((routes && !router_reads_x) || (!is_quantized(format) && !has_own_rows<B, L> && !experts_read<B, L, X>) || c.zero_experts > 0 || c.shared_gated)
     if (status const s = widen<X>(ctx, x, p.wide_x, p.wide); !s) return s;
   if (routes) {
     std::conditional_t<router_reads_x, matrix_view<X const>, f32_rows> rows;
@@ -103,18 +120,10 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
       }
     if (status const s = route_rows<L>(ctx, rows, weights, p.logits, given == given_choice::ids, p.choice); !s) return s;
   }
-  if (status const s = ctx.launch(1, map); !s) return s;
-  if constexpr (gathers_own_rows<B, L>) {
-    p.routed_x = {p.routed_x.rows, p.map.row_to_slot, c.top_k};
-    return ctx.template gather<format>(x, dispatch_map{}, p.routed_x.rows);
-  } else if constexpr (own_rows && folds_shared<B, L>) {
-    return ctx.template gather<format>(x, p.map, p.routed_x.rows, x.rows);
-  } else if constexpr (own_rows) {
-    status const s = ctx.template gather<format>(x, p.map, p.routed_x.rows);
-    return s ? own_shared_rows<L>(ctx, x, p) : s;
-  } else {
-    return rows_by_token<L>(ctx, x, p, false);
-  }
+  if constexpr (fuses_front<B, L>)
+    return front_in_one<L>(ctx, x, given_experts<L>{}, map, p);
+  else
+    return front_in_steps<L>(ctx, x, map, p);
 }
 
 /// Two GEMMs and the activation, in one piece where the backend has it: rows of x → hidden rows. `offsets` null: one expert, all rows.

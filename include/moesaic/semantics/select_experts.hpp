@@ -136,4 +136,8 @@ struct weigh_experts {
   }
 };
 
+/// In the place of select_experts<L> where a front is in one piece and the map's ids are there: nothing is selected.
+template <class L>
+struct given_experts {};
+
 }  // namespace moesaic::inline MOESAIC_ABI

@@ -7,12 +7,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <moesaic/config/layer.hpp>
-#include <moesaic/core/status.hpp>
 #include <moesaic/core/views.hpp>
 #include <moesaic/cuda/gemm/arguments.hpp>
-#include <moesaic/cuda/launch.hpp>
 #include <moesaic/cuda/ptx/arrival.hpp>
+#include <moesaic/cuda/ptx/mma_sync.hpp>
 #include <moesaic/cuda/quantize.hpp>
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
@@ -33,32 +31,6 @@ inline constexpr int least_tile_rows = 16;
 constexpr std::size_t counter_bytes(std::int64_t rows, int groups, std::int64_t columns) {
   return static_cast<std::size_t>(most_tiles(rows, groups, least_tile_rows, ceil_div(columns, scale_block))) * 4;
 }
-
-/// Item i: words [1024 i, 1024 (i + 1)) become 0.
-struct clear_words {
-  struct scratch {};
-  static constexpr int each = 1024;
-
-  std::uint32_t* word;
-  std::int64_t count;
-
-  template <group G>
-  MOESAIC_HD void operator()(G const& g, std::int64_t i, scratch&) const {
-    std::int64_t const left = count - i * each;
-    std::uint32_t* const to = word + i * each;
-    g.for_each(left < each ? static_cast<int>(left) : each, [=](int w) { to[w] = 0; });
-  }
-};
-
-#pragma GCC visibility push(hidden)  // see cuda/launch.hpp
-
-/// Zeroes counters by a launch of its own.
-inline status start_clear(cudaStream_t stream, memory counters) {
-  auto const words = static_cast<std::int64_t>(counters.bytes / 4);
-  return start_any(stream, ceil_div(words, clear_words::each), clear_words{static_cast<std::uint32_t*>(counters.data), words});
-}
-
-#pragma GCC visibility pop
 
 /// By all threads of a block that has stored a tile's sums.
 template <class Tile, class Arguments>
