@@ -2,8 +2,8 @@
 # Runs on a machine with a GPU what gpu_build.sh made: tests, then the compute sanitizer on some of them, then benchmarks. A section that fails
 # or runs out of its time does not stop the next. Changes no setting of the card.
 #   bash scripts/gpu_run.sh [FOLDER [OUT]] [--only a,b,…] [--dry-run] [--allow-no-gpu]
-# FOLDER: .gpu unless told. OUT: gpu_results unless told; at most 9 files:
-#   summary.txt, tests.log (the sanitizer's too), run.log (all else), {ceilings,stages,gemm,router,layer,peers}.jsonl
+# FOLDER: .gpu unless told. OUT: gpu_results unless told; at most 8 files, which is what comes back from a lent machine:
+#   tests.log (the sanitizer's too), run.log (all else, and at its end a summary), {ceilings,stages,gemm,router,layer,peers}.jsonl
 # Exit status: 0 if every section that ran passed.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -108,12 +108,10 @@ section stages 40 run.log 40 "$bin/bench_gpu_stages" "$bin/bench_gpu_stages" --o
 section gemm 90 run.log 125 "$bin/bench_gpu_gemm" "$bin/bench_gpu_gemm" --out "$out/gemm.jsonl" --cublaslt "$lt"
 section router 30 run.log 40 "$bin/bench_gpu_router" "$bin/bench_gpu_router" --out "$out/router.jsonl"
 section stairs 20 run.log 6 "$bin/gpu_gemm_stairs" "$bin/gpu_gemm_stairs"
-section layer 60 run.log 60 "$bin/bench_gpu_layer" "$bin/bench_gpu_layer" --out "$out/layer.jsonl" --cublaslt "$lt"
+section layer 90 run.log 100 "$bin/bench_gpu_layer" "$bin/bench_gpu_layer" --out "$out/layer.jsonl" --cublaslt "$lt"
 section peers 75 run.log 60 bench/gpu/peers.py "$python" -u bench/gpu/peers.py --out "$out/peers.jsonl"
 
 [ -z "$dry" ] || exit 0
 { echo; card; } >>"$out/run.log" 2>&1
-{ date -u +%FT%TZ; nvidia-smi -L | sed 's/ (UUID.*//'; printf '%s\n' "${summary[@]}"; } >"$out/summary.txt"
-printf '\n== summary\n'
-cat "$out/summary.txt"
+{ printf '\n== summary\n'; date -u +%FT%TZ; nvidia-smi -L | sed 's/ (UUID.*//'; printf '%s\n' "${summary[@]}"; } | tee -a "$out/run.log"
 exit $failed

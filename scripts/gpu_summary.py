@@ -73,12 +73,17 @@ def grouped_gemm(rows):
             yield (f"the same, N {n} K {k}, 4 to 64 tokens, {experts} experts", "0.92 of a read kernel's rate", span(shares), verdict(shares, 0.92))
 
 
+def experts_of(row):
+    """A layer's experts, and how else it was run: "deepseek_v3, gathered" gathers rows in the step up."""
+    return f"{row['experts']} experts{row['model'].partition(',')[2]}"
+
+
 def layer(rows):
     large = [r for r in rows if r.get("item") == "layer" and r["tokens"] * 8 >= 1024 * r["experts"]]
     for model in dict.fromkeys(r["model"] for r in large):
         mine = [r for r in large if r["model"] == model]
         rates = [r["tflops"] for r in mine]
-        yield (f"layer of {mine[0]['experts']} experts and a shared one, 1024 and more tokens an expert", "1000 TFLOP/s", span(rates, 0), verdict(rates, 1000))
+        yield (f"layer of {experts_of(mine[0])} and a shared one, 1024 and more tokens an expert", "1000 TFLOP/s", span(rates, 0), verdict(rates, 1000))
     if large:
         kernels = [r["kernels"] for r in large]
         yield ("launches of a layer", "5 at most", span(kernels, 0), "met" if max(kernels) <= 5 else f"missed by {max(kernels) - 5}")
@@ -112,11 +117,11 @@ def layers(rows):
     lines, models = {}, {}
     for r in rows:
         if r.get("item") == "layer":
-            models.setdefault(r["model"], r["experts"])
+            models.setdefault(r["model"], experts_of(r))
             lines.setdefault(r["tokens"], {})[r["model"]] = r
     heads = ["tokens"]
     for experts in models.values():
-        heads += [f"{experts} experts, µs", "from, to", "TFLOP/s", "GB/s of weights", "of its limit"]
+        heads += [f"{experts}, µs", "from, to", "TFLOP/s", "GB/s of weights", "of its limit"]
 
     def cells(r):
         if r is None:

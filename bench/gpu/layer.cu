@@ -1,5 +1,5 @@
 // A whole DeepSeek-V3 layer on Hopper, forward() with E4M3 rows and weights, bf16 x and y: router, selection, map, quantise, experts,
-// shared expert, combine. Random data and weights, new tokens in every call, cold L2. About 30 seconds. Exit status 1 if a result is wrong,
+// shared expert, combine; and the same with tune::sm90a::gathers. Random data and weights, new tokens in every call, cold L2. About a minute. Exit status 1 if a result is wrong,
 // 77 without a GPU.
 //   bench_gpu_layer [--out FILE] [--cublaslt PATH] [--read GB/s] [--tflops N] [--tokens 64,4096]
 // FILE gets one JSON object a line. The limit of a call is pipeline/describe.hpp's roofline at --read and --tflops; left out, they are what
@@ -97,7 +97,7 @@ limits measure_limits(options const& o, bench& b, layer_memory const& m, cold_ca
 
 class report {
  public:
-  report(bench& b, limits const& l, char const* model, int experts) : b_(b), l_(l), model_(model), experts_(experts) {}
+  report(bench& b, limits const& l, std::string model, int experts) : b_(b), l_(l), model_(std::move(model)), experts_(experts) {}
 
   void check(reference_errors const& e) {
     // Written so that NaN is wrong. Of the parts of the error: bf16 partials and y, and codes that round the other way.
@@ -183,28 +183,35 @@ class report {
 
   bench& b_;
   limits const& l_;
-  char const* model_;
+  std::string model_;
   int experts_;
   std::vector<std::pair<std::int64_t, std::array<times, layer_steps>>> rows_;
 };
 
 template <class Model>
-void run(options const& o, bench& b, layer_memory const& m, limits const& l, cold_cache const& cache, char const* name) {
-  layer_run<Model> const layer(m, b.s, *std::max_element(o.tokens.begin(), o.tokens.end()));
-  std::printf("\n%s: hidden %d, inter %d, top %d of %d experts and a shared one; workspace %.2f GB\n", name, layer.c.hidden, layer.c.inter,
-              layer.c.top_k, layer.c.experts, static_cast<double>(layer.workspace_bytes()) * 1e-9);
-  report r(b, l, name, layer.c.experts);
+void run(options const& o, bench& b, layer_memory const& m, limits const& l, cold_cache const& cache, std::string const& name) {
+  std::int64_t const most = *std::max_element(o.tokens.begin(), o.tokens.end());
+  layer_run<Model, moesaic::tune::sm90a> const layer(m, b.s, most);
+  layer_run<Model, gathering> const gathered(m, b.s, most);
+  std::printf("\n%s: hidden %d, inter %d, top %d of %d experts and a shared one; workspace %.2f GB, where rows are gathered %.2f GB\n",
+              name.c_str(), layer.c.hidden, layer.c.inter, layer.c.top_k, layer.c.experts,
+              static_cast<double>(layer.workspace_bytes()) * 1e-9, static_cast<double>(gathered.workspace_bytes()) * 1e-9);
+  std::string const gathered_name = name + ", gathered";
+  report r(b, l, name, layer.c.experts), of_gathered(b, l, gathered_name, layer.c.experts);
   r.check(layer.check());
+  of_gathered.check(gathered.check());
   r.head();
   for (std::int64_t const t : o.tokens) {
-    b.guarded(std::string(name) + ", T = " + std::to_string(t), [&] {
+    b.guarded(name + ", T = " + std::to_string(t), [&] {
       watch clocks(b.clocks);
-      layer_times const times = layer.measure(t, cache, 11);
-      r.row(t, times, layer.describe(t, times.active), clocks);
+      auto const [in_order, by_map] = measure_in_turn(layer, gathered, t, cache, b.s, 11);
+      r.row(t, in_order, layer.describe(t, in_order.active), clocks);
+      of_gathered.row(t, by_map, gathered.describe(t, by_map.active), clocks);
     });
     if (cudaDeviceSynchronize() != cudaSuccess) throw std::runtime_error("the device is lost");
   }
   r.steps();
+  of_gathered.steps();
 }
 
 }  // namespace
@@ -218,7 +225,8 @@ int main(int argc, char** argv) try {
   cold_cache const cache(b.card.multiProcessorCount, b.s);
   limits const l = measure_limits(o, b, m, cache);
   std::printf(
-      "Medians of 11 replays of a graph, cold L2. TFLOP/s: routed and shared experts. w GB/s: weights of the experts that have rows.\n"
+      "Medians of 11 replays of a graph, cold L2; of each T in turn with rows of x in order, and below it gathered by the step up.\n"
+      "TFLOP/s: routed and shared experts. w GB/s: weights of the experts that have rows.\n"
       "limit: share of describe()'s roofline. load: rows of the fullest expert by the mean. cuBLASLt: its time for the expert GEMMs "
       "alone,\n"
       "one dense product of as many rows each, and its share of our whole layer. bits: graph = direct call = tokens in calls of 64.\n"

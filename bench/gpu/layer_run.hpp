@@ -38,11 +38,17 @@ struct layer_times {
   std::string wrong;  // empty: nothing
 };
 
-template <class Model>
+/// Hopper's kernels with the rows of x gathered by the step up.
+struct gathering : moesaic::tune::sm90a {
+  static constexpr bool gathers = true;
+};
+
+template <class Model, class Arch>
 class layer_run {
  public:
   using layer_type = moesaic::layer<Model, moesaic::policies::fp8_w8a8>;
-  using context = moesaic::cuda::on<moesaic::tune::sm90a>;
+  using context = moesaic::cuda::on<Arch>;
+  using stepwise = gpu::stepwise<Arch>;
   static constexpr moesaic::moe_config c = layer_type::config;
   static constexpr std::int64_t few = 64;
 
@@ -88,20 +94,21 @@ class layer_run {
     return e;
   }
 
-  layer_times measure(std::int64_t tokens, cold_cache const& cache, int rounds) const {
-    layer_times r{};
-    int const sets = static_cast<int>(std::clamp<std::int64_t>(layer_memory::x_tokens / tokens, 1, 4));
-    std::vector<graph> graphs;
-    for (int set = 0; set < sets; ++set)
-      graphs.emplace_back(s_, [&] { call(ctx_, weights_, x_of(tokens, set), tokens, m_.y(), set * tokens); });
-    r.kernels = graphs.front().kernels();
-    r.other_nodes = graphs.front().others();
-    r.wrong = check_bits(tokens, graphs.front());
+  /// A call for each of some sets of tokens.
+  std::vector<graph> graphs(std::int64_t tokens) const {
+    std::vector<graph> all;
+    for (int set = 0; set < sets_of(tokens); ++set)
+      all.emplace_back(s_, [&] { call(ctx_, weights_, x_of(tokens, set), tokens, m_.y(), set * tokens); });
+    return all;
+  }
 
-    int at = 0;
-    r.t = time_cold_in_turn(
-              s_, cache, 1, [&](int) { graphs[static_cast<std::size_t>(at++ % sets)].launch(s_); }, rounds, 0.2)
-              .front();
+  /// All but the time of the graphs.
+  layer_times measure_steps(std::int64_t tokens, graph const& first, cold_cache const& cache, int rounds) const {
+    layer_times r{};
+    int const sets = sets_of(tokens);
+    r.kernels = first.kernels();
+    r.other_nodes = first.others();
+    r.wrong = check_bits(tokens, first);
     step_log log;
     stepwise ctx(s_, &log);
     for (int i = -1; i < rounds; ++i) {
@@ -137,6 +144,7 @@ class layer_run {
   }
 
  private:
+  static int sets_of(std::int64_t tokens) { return static_cast<int>(std::clamp<std::int64_t>(layer_memory::x_tokens / tokens, 1, 4)); }
   static void need(moesaic::status const& s, char const* what) {
     if (!s) throw std::runtime_error(std::string(what) + ": " + moesaic::describe(s).c_str());
   }
@@ -204,5 +212,20 @@ class layer_run {
   moesaic::prepared_weights<context, layer_type> weights_;
   moesaic::prepared_weights<stepwise, layer_type> stepwise_weights_;
 };
+
+/// The same layer in two ways, timed in turn.
+template <class A, class B>
+std::pair<layer_times, layer_times> measure_in_turn(A const& a, B const& b, std::int64_t tokens, cold_cache const& cache, cudaStream_t s,
+                                                    int rounds) {
+  std::vector<graph> const graphs[2] = {a.graphs(tokens), b.graphs(tokens)};
+  std::size_t at[2] = {};
+  auto const launch = [&](int way) { graphs[way][at[way]++ % graphs[way].size()].launch(s); };
+  std::vector<times> const t = time_cold_in_turn(s, cache, 2, launch, rounds, 0.2);
+  std::pair<layer_times, layer_times> r{a.measure_steps(tokens, graphs[0].front(), cache, rounds),
+                                        b.measure_steps(tokens, graphs[1].front(), cache, rounds)};
+  r.first.t = t[0];
+  r.second.t = t[1];
+  return r;
+}
 
 }  // namespace gpu

@@ -41,8 +41,9 @@ class step_log {
   std::vector<event> events_;
 };
 
-struct stepwise : moesaic::cuda::on<moesaic::tune::sm90a> {
-  using base = moesaic::cuda::on<moesaic::tune::sm90a>;
+template <class Arch>
+struct stepwise : moesaic::cuda::on<Arch> {
+  using base = moesaic::cuda::on<Arch>;
   using status = moesaic::status;
   step_log* log = nullptr;
 
@@ -58,12 +59,12 @@ struct stepwise : moesaic::cuda::on<moesaic::tune::sm90a> {
   }
   template <moesaic::activation_format F, class... Arguments>
   status gather(Arguments const&... arguments) const {
-    return after(base::gather<F>(arguments...), layer_step::shared_gather);
+    return after(base::template gather<F>(arguments...), layer_step::shared_gather);
   }
   template <moesaic::activation_format F, class Rows, class Prepared, class Rule, class Out, class... More>
   status up(Rows const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets, Rule const& rule, Out const& out,
             More const&... more) const {
-    return after(base::up<F>(x, gate, up, offsets, rule, out, more...), offsets != nullptr ? layer_step::up : layer_step::shared_up);
+    return after(base::template up<F>(x, gate, up, offsets, rule, out, more...), offsets != nullptr ? layer_step::up : layer_step::shared_up);
   }
   template <class Rows, class Prepared, class Out, class... More>
   status grouped_gemm(moesaic::gemm_input<Rows> const& a, Prepared const& w, std::int32_t const* offsets, moesaic::matrix_view<Out> out,
@@ -76,7 +77,7 @@ struct stepwise : moesaic::cuda::on<moesaic::tune::sm90a> {
 
  private:
   status after(status s, layer_step step) const {
-    if (s && log != nullptr) log->record(step, stream);
+    if (s && log != nullptr) log->record(step, this->stream);
     return s;
   }
   template <class F>
