@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include <moesaic/core/status.hpp>
+#include <moesaic/cuda/gemm/count_tiles.hpp>
 #include <moesaic/cuda/gemm/tile_walk.hpp>
 #include <moesaic/cuda/launch.hpp>
 #include <moesaic/semantics/activation.hpp>
