@@ -74,30 +74,4 @@ inline std::string describe(int) { return "one stream"; }
 inline void finish() { static_cast<void>(waited({}, "finish")); }
 }  // namespace stamp
 
-#if CONFORMANCE_PART == 1
-#include "map.hpp"
-#include "permute.hpp"
-#include "route.hpp"
-#include "unpermute.hpp"
-#elif CONFORMANCE_PART == 2
-#include "activation.hpp"
-#include "quantize.hpp"
-#elif CONFORMANCE_PART == 3
-#include <cuda/kernels_agree.hpp>
-#include <cuda/up_agrees.hpp>
-#if CONFORMANCE_HOPPER
-#include <cuda/hopper_tiles_agree.hpp>
-#include <cuda/router_agrees.hpp>
-#include <cuda/tensor_map_laws.hpp>
-#endif
-
-#include "gemm.hpp"
-#elif CONFORMANCE_PART == 4
-#include <cuda/determinism.hpp>
-
-#include "arguments.hpp"
-#include "forward.hpp"
-#include "layer_stages.hpp"
-#else
-#error "CONFORMANCE_PART is 1 to 4: see CMakeLists.txt"
-#endif
+#include <cuda/conformance_parts.hpp>

@@ -31,35 +31,4 @@ inline std::string describe(int multiprocessors) { return std::to_string(multipr
 inline void finish() { fibers::synchronize(); }
 }  // namespace stamp
 
-// As conformance/cuda.cu has them, and what fibers alone can show.
-#if CONFORMANCE_PART == 1
-#include <conformance/map.hpp>
-#include <conformance/permute.hpp>
-#include <conformance/route.hpp>
-#include <conformance/unpermute.hpp>
-#elif CONFORMANCE_PART == 2
-#include <conformance/activation.hpp>
-#include <conformance/quantize.hpp>
-#elif CONFORMANCE_PART == 3
-#include <conformance/gemm.hpp>
-#include <cuda/e4m3_sums.hpp>
-#include <cuda/kernels_agree.hpp>
-#include <cuda/launches_of_gemm.hpp>
-#include <cuda/up_agrees.hpp>
-#if CONFORMANCE_HOPPER
-#include <cuda/hopper_tiles_agree.hpp>
-#include <cuda/router_agrees.hpp>
-#include <cuda/tensor_map_laws.hpp>
-#endif
-#elif CONFORMANCE_PART == 4
-#include <conformance/arguments.hpp>
-#include <conformance/forward.hpp>
-#include <conformance/layer_stages.hpp>
-#include <cuda/folded_shared.hpp>
-#include <cuda/launches_of_forward.hpp>
-#if CONFORMANCE_HOPPER
-#include <cuda/gathering_agrees.hpp>
-#endif
-#else
-#error "CONFORMANCE_PART is 1 to 4: see CMakeLists.txt"
-#endif
+#include <cuda/conformance_parts.hpp>

@@ -42,7 +42,7 @@ TEST(folded_shared, gives_the_bits_of_stages) {
     // Rows of Hopper's own are multiplied in another order.
     if constexpr (moesaic::detail::folds_shared<stamp::context_type, layer> && !moesaic::detail::has_own_rows<stamp::context_type, layer>) {
       ++folded;
-      for (int const multiprocessors : {3, 200}) {  // two kernels
+      for (int const multiprocessors : {3, 200}) {  // two kernels, on fibers
         stamp::context_type const ctx = stamp::context(multiprocessors);
         not_folding const apart{ctx};
         prepared_forward<Model> const w(ctx, c);

@@ -23,11 +23,14 @@ TEST(gathering, gives_the_bits_of_rows_in_order) {
       prepared_forward<Model> const w(ctx, c);
       prepared_forward<Model, gathering_context> const w_gathers(gathers, c);
       forward_output<Model> const right = run_forward(ctx, c, w, 0, forward_tokens);
+#ifdef MOESAIC_ON_FIBERS
       static_cast<void>(fibers::take_counts());
-      forward_output<Model> const out = run_forward(gathers, c, w_gathers, 0, forward_tokens);
+#endif
+      expect_same_output(run_forward(gathers, c, w_gathers, 0, forward_tokens), right, 0);
+#ifdef MOESAIC_ON_FIBERS
       EXPECT_EQ(fibers::take_counts().all,
                 moesaic::describe<layer>(gathers, {.tokens = forward_tokens, .x_bytes = sizeof(typename Model::x_type)}).total().launches);
-      expect_same_output(out, right, 0);
+#endif
       EXPECT_LT(moesaic::workspace_bytes<layer>(gathers, 1000), moesaic::workspace_bytes<layer>(ctx, 1000));
     }
   });

@@ -74,6 +74,16 @@ struct hopper_case {
   }
 };
 
+// f(tile, whether it reads offsets early) for each decode tile of so many matrices.
+template <int Matrices, class F>
+void for_each_decode_tile(F const& f) {
+  f(sm90::decode<16, Matrices>{}, true);
+  f(sm90::decode<32, Matrices>{}, false);
+  f(sm90::decode<64, Matrices>{}, true);
+  f(sm90::short_decode<16, Matrices>{}, false);
+  f(sm90::short_decode<32, Matrices>{}, true);
+}
+
 template <class Case>
 void expect_tiles_agree() {
   Case c;
@@ -93,11 +103,7 @@ void expect_tiles_agree() {
     };
     if constexpr (wide) expect(sm90::prefill{}, false);
     expect(sm90::narrow_prefill{}, true);
-    expect(sm90::decode<16, 1>{}, true);
-    expect(sm90::decode<32, 1>{}, false);
-    expect(sm90::decode<64, 1>{}, true);
-    expect(sm90::short_decode<16, 1>{}, false);
-    expect(sm90::short_decode<32, 1>{}, true);
+    for_each_decode_tile<1>(expect);
   }
 }
 
@@ -119,11 +125,7 @@ void expect_gathered_rows_agree() {
     };
     expect(sm90::gathering<sm90::prefill>{}, false);
     expect(sm90::gathering<sm90::narrow_prefill>{}, true);
-    expect(sm90::decode<16, 1>{}, true);
-    expect(sm90::decode<32, 1>{}, false);
-    expect(sm90::decode<64, 1>{}, true);
-    expect(sm90::short_decode<16, 1>{}, false);
-    expect(sm90::short_decode<32, 1>{}, true);
+    for_each_decode_tile<1>(expect);
   }
 }
 
@@ -153,11 +155,7 @@ void expect_fused_bits(Case& c, moesaic::activation_rule<A, Terms> const& rule) 
       EXPECT_TRUE(fused.codes.is_untouched(rows * n, (all_rows - rows) * n));
     };
     expect(sm90::prefill{}, true);
-    expect(sm90::decode<16, 2>{}, false);
-    expect(sm90::decode<32, 2>{}, true);
-    expect(sm90::decode<64, 2>{}, false);
-    expect(sm90::short_decode<16, 2>{}, true);
-    expect(sm90::short_decode<32, 2>{}, false);
+    for_each_decode_tile<2>(expect);
   }
 }
 
