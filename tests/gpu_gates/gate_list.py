@@ -55,6 +55,7 @@ GATES = [
         "skinny_gemm": Kernel(has=(r"HMMA.16816.F32.BF16",)),
         "panel_gemm": Kernel(has=(r"HMMA.16816.F32.BF16",)),
     }),
+    *(Gate("tests/gpu_gates/units/portable_gemm.cu", arch=arch, kernels={"": Kernel()}) for arch in ("80", "89", "100a", "120a")),
     # One layer: Hopper's kernels, and everybody's for the others.
     # From 9.0 on a kernel of forward waits for the one ahead of it, griddepcontrol.wait, before it touches memory. Hopper's grouped GEMMs read
     # offsets and weights before; what is not forward's does not wait, nor do kernels that are empty.

@@ -86,8 +86,8 @@ struct panel_load {
   }
 };
 
-/// `rows`, `weights`: where in the stage this thread reads, see panel_tile::rows_at. A step at a time: with both there are not enough
-/// registers.
+/// `rows`, `weights`: where in the stage this thread reads, see panel_tile::rows_at. A step and a term at a time: for more there are not
+/// enough registers.
 template <class Products, bool More, class Tile>
 __device__ inline void multiply_stage(float (&block)[2][4][4], std::uint32_t const* rows, std::uint32_t const* weights) {
 #pragma unroll 1
@@ -99,7 +99,7 @@ __device__ inline void multiply_stage(float (&block)[2][4][4], std::uint32_t con
 #pragma unroll
     for (int m = 0; m < 2; ++m) {
       float sum[4][4] = {};
-#pragma unroll
+#pragma unroll 1
       for (int t = More ? Tile::terms - 1 : 0; t >= 0; --t) {
         std::uint32_t a[4];
         ptx::ldmatrix_x4(a, rows + 4 * t * Tile::row_words + 16 * m * Tile::vectors);
@@ -136,10 +136,10 @@ __global__ void __launch_bounds__(Tile::threads, 2) panel_gemm(__grid_constant__
     float total[2][4][4] = {}, block[2][4][4] = {};
     detail::panel_load<mma, Tile> next;
     int more = 0;
-    // Turn c multiplies what turn c − 1 has stored.
+    // A turn brings columns from `ahead` on and multiplies those before them, which the last turn has stored in stage c.
 #pragma unroll 1
-    for (int c = -1; c * depth < k; ++c) {
-      int const ahead = (c + 1) * depth;
+    for (int ahead = 0; ahead - depth < k; ahead += depth) {
+      int const c = ahead / depth - 1;
       float scale = 0.0F;
       if (ahead < k) {
         int const thread = ptx::thread_again();
