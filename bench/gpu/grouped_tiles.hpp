@@ -85,18 +85,22 @@ class grouped_tiles {
     auto const few = [&](int tokens) { return ragged || (p.shape().rows_each < 4 * tokens && p.shape().rows_each <= 128); };
     gemm<plain_tile>(crossing, "128x128", "128x128");
     gemm<prefill>(crossing, "128x(2x128)", "2x128");
+    gemm<decode<8, 1>>(few(8), "weights x8", "x8");
     gemm<decode<16, 1>>(few(16), "weights x16", "x16");
     gemm<decode<32, 1>>(few(32), "weights x32", "x32");
     gemm<decode<64, 1>>(few(64), "weights x64", "x64");
+    gemm<short_decode<8, 1>>(few(8), "weights x8, 2 CTAs", "x8 2");
     gemm<short_decode<16, 1>>(few(16), "weights x16, 2 CTAs", "x16 2");
     gemm<short_decode<32, 1>>(few(32), "weights x32, 2 CTAs", "x32 2");
     if (hidden == nullptr) return;
     up<prefill>(crossing, "128x(128+128)", "up 2x128");
     up<prefill, false>(crossing, "128x(128+128), exact activation", "up exact");
     up<decode<32, 2>, false>(ragged, "weights x32, exact activation", "up x32e");
+    up<decode<8, 2>>(few(8), "weights x8", "up x8");
     up<decode<16, 2>>(few(16), "weights x16", "up x16");
     up<decode<32, 2>>(few(32), "weights x32", "up x32");
     up<decode<64, 2>>(few(64), "weights x64", "up x64");
+    up<short_decode<8, 2>>(few(8), "weights x8, 2 CTAs", "up x8 2");
     up<short_decode<16, 2>>(few(16), "weights x16, 2 CTAs", "up x16 2");
     up<short_decode<32, 2>>(few(32), "weights x32, 2 CTAs", "up x32 2");
   }

@@ -86,6 +86,10 @@ void expect_weight_tile_fits() {
 TEST(hopper_tiles, lie_in_shared_memory_as_wgmma_and_tma_want_them) {
   expect_row_tile_fits<sm90::prefill>();
   expect_row_tile_fits<sm90::narrow_prefill>();
+  expect_weight_tile_fits<sm90::decode<8, 1>>();
+  expect_weight_tile_fits<sm90::short_decode<8, 1>>();
+  expect_weight_tile_fits<sm90::decode<8, 2>>();
+  expect_weight_tile_fits<sm90::short_decode<8, 2>>();
   expect_weight_tile_fits<sm90::decode<16, 1>>();
   expect_weight_tile_fits<sm90::decode<32, 1>>();
   expect_weight_tile_fits<sm90::decode<64, 1>>();

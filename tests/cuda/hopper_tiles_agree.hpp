@@ -77,9 +77,11 @@ struct hopper_case {
 // f(tile, whether it reads offsets early) for each decode tile of so many matrices.
 template <int Matrices, class F>
 void for_each_decode_tile(F const& f) {
+  f(sm90::decode<8, Matrices>{}, false);
   f(sm90::decode<16, Matrices>{}, true);
   f(sm90::decode<32, Matrices>{}, false);
   f(sm90::decode<64, Matrices>{}, true);
+  f(sm90::short_decode<8, Matrices>{}, true);
   f(sm90::short_decode<16, Matrices>{}, false);
   f(sm90::short_decode<32, Matrices>{}, true);
 }

@@ -31,6 +31,7 @@ MOESAIC_HD constexpr std::uint32_t descriptor_low(std::uint32_t shared_address) 
 __device__ inline std::uint64_t wgmma_descriptor(void const* tile) { return descriptor_high | descriptor_low(shared_address(tile)); }
 
 // The registers %0 … %n−1, and what stands for them.
+#define MOESAIC_REGISTERS_4 "%0, %1, %2, %3"
 #define MOESAIC_REGISTERS_8 "%0, %1, %2, %3, %4, %5, %6, %7"
 #define MOESAIC_REGISTERS_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define MOESAIC_REGISTERS_32                                                                                       \
@@ -40,7 +41,8 @@ __device__ inline std::uint64_t wgmma_descriptor(void const* tile) { return desc
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
   "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, " \
   "%46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define MOESAIC_ACCUMULATORS_8 "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7])
+#define MOESAIC_ACCUMULATORS_4 "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+#define MOESAIC_ACCUMULATORS_8 MOESAIC_ACCUMULATORS_4, "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7])
 #define MOESAIC_ACCUMULATORS_16 \
   MOESAIC_ACCUMULATORS_8, "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15])
 #define MOESAIC_ACCUMULATORS_32                                                                                                    \
@@ -68,6 +70,7 @@ __device__ inline std::uint64_t wgmma_descriptor(void const* tile) { return desc
 /// 8·(i/2%2) and columns 8·(i/4) + 2·(t%4) + i%2 as d[i]. `accumulate` 0 starts from zero.
 template <int Width>
 struct wgmma_e4m3;
+MOESAIC_WGMMA(wgmma_e4m3, 8, 4, "m64n8k32.f32.e4m3.e4m3", "", "%4", "%5", "%6");
 MOESAIC_WGMMA(wgmma_e4m3, 16, 8, "m64n16k32.f32.e4m3.e4m3", "", "%8", "%9", "%10");
 MOESAIC_WGMMA(wgmma_e4m3, 32, 16, "m64n32k32.f32.e4m3.e4m3", "", "%16", "%17", "%18");
 MOESAIC_WGMMA(wgmma_e4m3, 64, 32, "m64n64k32.f32.e4m3.e4m3", "", "%32", "%33", "%34");
@@ -81,6 +84,8 @@ MOESAIC_WGMMA(wgmma_bf16, 64, 32, "m64n64k16.f32.bf16.bf16", ", 0, 0", "%32", "%
 MOESAIC_WGMMA(wgmma_bf16, 128, 64, "m64n128k16.f32.bf16.bf16", ", 0, 0", "%64", "%65", "%66");
 
 #undef MOESAIC_WGMMA
+#undef MOESAIC_REGISTERS_4
+#undef MOESAIC_ACCUMULATORS_4
 #undef MOESAIC_REGISTERS_8
 #undef MOESAIC_ACCUMULATORS_8
 #undef MOESAIC_REGISTERS_16

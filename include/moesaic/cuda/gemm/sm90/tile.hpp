@@ -66,11 +66,12 @@ struct weight_tile {
 /// The tiles in use, with as many stages as shared memory holds.
 using prefill = row_tile<2, 4>;         // 128 rows × 256 columns
 using narrow_prefill = row_tile<1, 6>;  // where columns are no multiple of 256
+/// Of 8 to 64 tokens, those of 8 by the benchmark alone.
 template <int Tokens, int Matrices>
-using decode = weight_tile<Tokens, Matrices, Matrices == 1 ? (Tokens == 64 ? 8 : 10) : (Tokens == 64 ? 4 : 5), 1>;
-/// For a few rounds of tiles.
+using decode = weight_tile<Tokens, Matrices, (Tokens == 8 ? 12 : Tokens == 64 ? 8 : 10) / Matrices, 1>;
+/// For a few rounds of tiles; of 8 to 32 tokens.
 template <int Tokens, int Matrices>
-using short_decode = weight_tile<Tokens, Matrices, Matrices == 1 ? (Tokens == 32 ? 4 : 5) : (Tokens == 32 ? 2 : 3), 2>;
+using short_decode = weight_tile<Tokens, Matrices, Tokens == 8 ? 6 / Matrices : Matrices == 1 ? (Tokens == 32 ? 4 : 5) : (Tokens == 32 ? 2 : 3), 2>;
 
 /// The stage and the parity of the `n`-th K block that goes through a pipeline.
 struct pipeline_place {
