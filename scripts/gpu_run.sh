@@ -86,7 +86,7 @@ card() {
 section conformance 120 tests.log 12 "$bin/conformance_cuda" "$bin/conformance_cuda" '--gtest_filter=-*Determin*:*determin*:*Graph*:*graph*'
 section determinism 60 tests.log 6 "$bin/conformance_cuda" "$bin/conformance_cuda" '--gtest_filter=*Determin*:*determin*'
 section graph 60 tests.log 6 "$bin/conformance_cuda" "$bin/conformance_cuda" '--gtest_filter=*Graph*:*graph*'
-section hopper 60 tests.log 12 "$bin/conformance_cuda_hopper" "$bin/conformance_cuda_hopper"
+section hopper 90 tests.log 12 "$bin/conformance_cuda_hopper" "$bin/conformance_cuda_hopper"
 section stages_test 60 tests.log 12 "$bin/cuda_stages" "$bin/cuda_stages"
 for tool in memcheck racecheck initcheck synccheck; do
   section $tool 40 tests.log 6 "$bin/conformance_cuda" "$sanitizer" --tool $tool --error-exitcode 9 --print-limit 20 \
