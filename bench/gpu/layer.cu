@@ -1,9 +1,10 @@
 // A whole DeepSeek-V3 layer on Hopper, forward() with E4M3 rows and weights, bf16 x and y: router, selection, map, quantise, experts,
 // shared expert, combine; and the same with tune::sm90a::gathers. Random data and weights, new tokens in every call, cold L2. About a minute. Exit status 1 if a result is wrong,
 // 77 without a GPU.
-//   bench_gpu_layer [--out FILE] [--cublaslt PATH] [--read GB/s] [--tflops N] [--tokens 64,4096]
+//   bench_gpu_layer [--predict] [--out FILE] [--cublaslt PATH] [--read GB/s] [--tflops N] [--tokens 64,4096]
 // FILE gets one JSON object a line. The limit of a call is pipeline/describe.hpp's roofline at --read and --tflops; left out, they are what
 // this run measures: a kernel that only reads, and the fastest of cuBLASLt's products of as many rows (without cuBLASLt 1339, an H200's).
+// --predict prints that roofline, stage by stage, and needs no GPU: at 4602 GB/s and 1404 TFLOP/s, an H200's, unless told otherwise.
 #include <cstdlib>
 #include <optional>
 #include <sstream>
@@ -17,6 +18,7 @@ namespace {
 using namespace gpu;
 
 struct options {
+  bool predict = false;
   std::string out, cublaslt_path;
   double read = 0.0, tflops = 0.0;  // 0: measured
   std::vector<std::int64_t> tokens{1, 8, 64, 128, 256, 512, 1024, 4096, 8192, 32768};
@@ -24,6 +26,10 @@ struct options {
   options(int argc, char** argv) {
     for (int i = 1; i < argc; ++i) {
       std::string const key = argv[i];
+      if (key == "--predict") {
+        predict = true;
+        continue;
+      }
       if (i + 1 == argc) throw std::runtime_error(key + " is unknown or needs a value");
       std::string const value = argv[++i];
       if (key == "--out")
@@ -214,10 +220,40 @@ void run(options const& o, bench& b, layer_memory const& m, limits const& l, col
   of_gathered.steps();
 }
 
+/// describe() of forward, without a GPU.
+template <class Model, class Arch>
+void predict(options const& o, char const* name) {
+  moesaic::machine_rates const machine{(o.read != 0.0 ? o.read : 4602.0) * 1e9, (o.tflops != 0.0 ? o.tflops : 1404.0) * 1e12};
+  std::printf("\n%s: microseconds at %.0f GB/s and %.0f TFLOP/s\n%6s %8s", name, machine.bytes_per_second * 1e-9,
+              machine.operations_per_second * 1e-12, "T", "launches");
+  bool first = true;
+  for (std::int64_t const t : o.tokens) {
+    moesaic::layer_cost const cost = layer_run<Model, Arch>::describe(t, moesaic::expected_active_experts(Model::config, t));
+    if (std::exchange(first, false)) {
+      for (moesaic::stage_cost const& s : cost) std::printf(" %9s", s.name);
+      std::printf(" %9s %8s\n", "together", "TFLOP/s");
+    }
+    double const together = moesaic::roofline_seconds(cost, machine);
+    double operations = 0.0;
+    std::printf("%6lld %8d", static_cast<long long>(t), cost.total().launches);
+    for (moesaic::stage_cost const& s : cost) {
+      std::printf(" %9.1f", 1e6 * moesaic::roofline_seconds(s, machine));
+      if (std::string(s.name) != "router") operations += s.operations;
+    }
+    std::printf(" %9.1f %8.0f\n", 1e6 * together, operations / together * 1e-12);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
   options const o(argc, argv);
+  if (o.predict) {
+    predict<moesaic::models::deepseek_v3, moesaic::tune::sm90a>(o, "deepseek_v3");
+    predict<moesaic::models::deepseek_v3, gathering>(o, "deepseek_v3, gathered");
+    predict<deepseek_v3_slice, moesaic::tune::sm90a>(o, "deepseek_v3_slice");
+    return 0;
+  }
   if (!has_gpu()) return 77;
   bench b(o.out);
   std::printf("%s, %d multiprocessors\n", b.card.name, b.card.multiProcessorCount);

@@ -139,8 +139,8 @@ class layer_run {
     return r;
   }
 
-  moesaic::layer_cost describe(std::int64_t tokens, double active) const {
-    return moesaic::describe<layer_type>(ctx_, {.tokens = tokens, .active_experts = active, .x_bytes = 2, .y_bytes = 2});
+  static moesaic::layer_cost describe(std::int64_t tokens, double active) {
+    return moesaic::describe<layer_type, context>({.tokens = tokens, .active_experts = active, .x_bytes = 2, .y_bytes = 2});
   }
 
  private:
