@@ -1,6 +1,6 @@
 // A whole DeepSeek-V3 layer on Hopper, forward() with E4M3 rows and weights, bf16 x and y: router, selection, map, quantise, experts,
-// shared expert, combine; and the same with tune::sm90a::gathers. Random data and weights, new tokens in every call, cold L2. About a minute. Exit status 1 if a result is wrong,
-// 77 without a GPU.
+// shared expert, combine; and the same with tune::sm90a::gathers. Random data and weights, new tokens in every call, cold L2. About a
+// minute. Exit status 1 if a result is wrong, 77 without a GPU.
 //   bench_gpu_layer [--predict] [--out FILE] [--cublaslt PATH] [--read GB/s] [--tflops N] [--tokens 64,4096]
 // FILE gets one JSON object a line. The limit of a call is pipeline/describe.hpp's roofline at --read and --tflops; left out, they are what
 // this run measures: a kernel that only reads, and the fastest of cuBLASLt's products of as many rows (without cuBLASLt 1339, an H200's).

@@ -64,7 +64,8 @@ struct stepwise : moesaic::cuda::on<Arch> {
   template <moesaic::activation_format F, class Rows, class Prepared, class Rule, class Out, class... More>
   status up(Rows const& x, Prepared const& gate, Prepared const& up, std::int32_t const* offsets, Rule const& rule, Out const& out,
             More const&... more) const {
-    return after(base::template up<F>(x, gate, up, offsets, rule, out, more...), offsets != nullptr ? layer_step::up : layer_step::shared_up);
+    return after(base::template up<F>(x, gate, up, offsets, rule, out, more...),
+                 offsets != nullptr ? layer_step::up : layer_step::shared_up);
   }
   template <class Rows, class Prepared, class Out, class... More>
   status grouped_gemm(moesaic::gemm_input<Rows> const& a, Prepared const& w, std::int32_t const* offsets, moesaic::matrix_view<Out> out,

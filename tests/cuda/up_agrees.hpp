@@ -77,9 +77,7 @@ void expect_bits_of_stages(Case& c, bool gathered, moesaic::activation_rule<A, T
   ASSERT_FALSE(right.values.is_untouched(0));
 
   using arguments = cuda::up_arguments<Format, rows, Case::format, A, Terms>;
-  auto const into = [&](gemm_output const& out) {
-    return arguments{input, gate.weights, up.weights, c.offsets.data(), out.view(), rule};
-  };
+  auto const into = [&](gemm_output const& out) { return arguments{input, gate.weights, up.weights, c.offsets.data(), out.view(), rule}; };
   int const multiprocessors = gathered ? 2 : 500;
   for_each_up_kernel<arguments::pieces>(multiprocessors, [&](auto const& launch) {
     gemm_output const out(all_rows, c.n);

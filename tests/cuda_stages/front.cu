@@ -68,7 +68,8 @@ void one(char const* name, std::int64_t tokens, int multiprocessors, x_is kind, 
   auto const input = [&](auto const& at) { return matrix_view<bf16 const>(at(x), tokens, cols); };
   auto const quantized = [&](auto const& at) { return quantized_rows<Scale>(at(codes), at(scales), rows, cols); };
 
-  std::string const what = text(name, " T=", tokens, " on ", multiprocessors, ", ", kinds[static_cast<int>(kind)], " valid=", valid, given ? ", given ids" : "");
+  std::string const what =
+      text(name, " T=", tokens, " on ", multiprocessors, ", ", kinds[static_cast<int>(kind)], " valid=", valid, given ? ", given ids" : "");
   if (given)
     for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(r.below(c.choices() + 3)) - 1;  // some are no expert's
   ids.upload();

@@ -71,7 +71,8 @@ struct counting_quantizing : counting_fused {
   }
   template <class Rows, weight_format F, class Rule, class Hidden>
   status up_and_quantize(gemm_input<Rows> const& x, weight_matrices<F> const& gate, weight_matrices<F> const& up_weights,
-                         std::int32_t const* offsets, Rule const& rule, matrix_view<float> way, Hidden const& hidden, void* counters) const {
+                         std::int32_t const* offsets, Rule const& rule, matrix_view<float> way, Hidden const& hidden,
+                         void* counters) const {
     EXPECT_EQ(way.rows, hidden.rows);
     for (std::int64_t r = 0; r < way.rows; ++r) EXPECT_EQ(static_cast<std::int32_t*>(counters)[r]++, 0);
     return up<activation_format::f32>(x, gate, up_weights, offsets, rule, way);

@@ -68,12 +68,11 @@ constexpr std::size_t front_scratch_bytes(std::int64_t tokens) {
 }
 
 /// select, then map, in one launch: their bits, in every run and for any number of multiprocessors (of which the grid has at most one block
-/// each). select: logits fp32 [T, E+Z], or given_experts, and there is nothing to select; map: ids i32 [T, K], those that `select` writes; T > 0. `scratch`: device memory, 4-byte aligned,
-/// front_scratch_bytes<L>(T). More than 4096 slots a multiprocessor, or a misaligned bias: the stages, one by one. Capturable. Errors:
-/// device_refused, see start().
+/// each). select: logits fp32 [T, E+Z], or given_experts, and there is nothing to select; map: ids i32 [T, K], those that `select` writes;
+/// T > 0. `scratch`: device memory, 4-byte aligned, front_scratch_bytes<L>(T). More than 4096 slots a multiprocessor, or a misaligned bias:
+/// the stages, one by one. Capturable. Errors: device_refused, see start().
 template <template <class> class Select, class L>
-status launch_front(cudaStream_t stream, int multiprocessors, Select<L> const& select, build_dispatch_map const& map,
-                    memory scratch) {
+status launch_front(cudaStream_t stream, int multiprocessors, Select<L> const& select, build_dispatch_map const& map, memory scratch) {
   front_grid const grid = front_grid::of(map.map.tokens, multiprocessors, detail::front_shape<L>::warps);
   if (!detail::takes_front(grid, select)) return detail::launch_select_and_map(stream, select, map);
   return detail::start_front(stream, grid, select, map, static_cast<std::uint32_t*>(scratch.data), detail::x_stays{});
@@ -82,8 +81,8 @@ status launch_front(cudaStream_t stream, int multiprocessors, Select<L> const& s
 /// The same, and x [T, H] quantised into E4M3 codes and scales for 128 columns each (semantics/quantize.hpp): to a row for each token, with
 /// counters zeroed …
 template <template <class> class Select, class L, class X, class Scale>
-status launch_front(cudaStream_t stream, int multiprocessors, Select<L> const& select, build_dispatch_map const& map,
-                    memory scratch, matrix_view<X const> x, quantized_rows<Scale> const& out, memory counters = {}) {
+status launch_front(cudaStream_t stream, int multiprocessors, Select<L> const& select, build_dispatch_map const& map, memory scratch,
+                    matrix_view<X const> x, quantized_rows<Scale> const& out, memory counters = {}) {
   front_grid const grid = front_grid::of(x.rows, multiprocessors, 1);
   if (detail::takes_front(grid, select) && rows_are_16_byte_aligned(x) && detail::takes_whole_words(out, x.cols))
     return detail::start_front(stream, grid, select, map, static_cast<std::uint32_t*>(scratch.data),
@@ -97,8 +96,8 @@ status launch_front(cudaStream_t stream, int multiprocessors, Select<L> const& s
 /// … or to a row for each slot, behind `ahead` rows, 0 or T of the tokens themselves, as start_quantize_permute does, whose alignment x and
 /// out have.
 template <template <class> class Select, class L, class X, class Scale>
-status launch_front(cudaStream_t stream, int multiprocessors, Select<L> const& select, build_dispatch_map const& map,
-                    memory scratch, matrix_view<X const> x, quantized_rows<Scale> const& out, std::int64_t ahead) {
+status launch_front(cudaStream_t stream, int multiprocessors, Select<L> const& select, build_dispatch_map const& map, memory scratch,
+                    matrix_view<X const> x, quantized_rows<Scale> const& out, std::int64_t ahead) {
   constexpr std::int64_t many = 16;  // tokens of a block from which an expert has some rows of it
   front_grid const grid = front_grid::of(x.rows, multiprocessors, 1);
   if (detail::takes_front(grid, select))

@@ -117,7 +117,8 @@ __global__ void __launch_bounds__(Shape::threads, 1) front_kernel(front_argument
   int const valid = a.map.valid_tokens != nullptr && *a.map.valid_tokens < tokens ? *a.map.valid_tokens : tokens;
   auto const look_up = [&](int i) {  // the expert of the block's slot i
     auto const id = static_cast<std::uint32_t>(a.map.ids[std::int64_t{first} * top_k + i]);
-    expert[i] = first + i / top_k < valid && id < static_cast<std::uint32_t>(Shape::experts) ? static_cast<std::uint16_t>(id) : Shape::nobody;
+    expert[i] =
+        first + i / top_k < valid && id < static_cast<std::uint32_t>(Shape::experts) ? static_cast<std::uint16_t>(id) : Shape::nobody;
   };
   if constexpr (is_given<Select<L>>) {
     for (int i = thread; i < slots; i += Shape::threads) look_up(i);

@@ -1,5 +1,5 @@
-// What every CUDA context has, whatever else multiplies: a stream of a device, the row-wise stages, the front in one launch, and the step up
-// by the portable kernels.
+// What every CUDA context has, whatever else multiplies: a stream of a device, the row-wise stages, the front in one launch, and the step
+// up by the portable kernels.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -35,8 +35,8 @@ struct portable_stages {
     return front_scratch_bytes<L>(tokens);
   }
 
-  /// select_experts<L> or given_experts<L>, and map, in one launch; with x and quantised rows those as well: a row for each token, and counters are zeroed, or with the
-  /// number of shared rows behind them the rows of gather. See launch_front.
+  /// select_experts<L> or given_experts<L>, and map, in one launch; with x and quantised rows those as well: a row for each token, and
+  /// counters are zeroed, or with the number of shared rows behind them the rows of gather. See launch_front.
   template <class Select, class... X>
   status front(Select const& select, build_dispatch_map const& map, memory scratch, X const&... x) const {
     return launch_front(stream, multiprocessors, select, map, scratch, x...);

@@ -109,8 +109,9 @@ constexpr layer_cost describe(moe_config const& c, layer_policy const& p, layer_
   auto add = [&out](stage_cost const& s) { out.stage[out.stages++] = s; };
   auto add_up = [&](char const* name, double experts, double sources, double targets, int width) {
     int const through_memory = w.fuses_up ? (quantizes ? 1 : 0) : projections;  // fp32 rows, written and read
+    int const launches = w.fuses_up ? (quantizes && !w.quantizes_up ? 2 : 1) : projections + 1;
     double const inter = width;
-    add({name, w.quantizes_up ? 1 : w.fuses_up ? 1 + through_memory : projections + 1, experts * projections * matrix_bytes(p.weights, width, c.hidden),
+    add({name, launches, experts * projections * matrix_bytes(p.weights, width, c.hidden),
          (w.fuses_up ? 1 : projections) * sources * x_row + 2 * through_memory * targets * inter * 4 + targets * row(width),
          2 * projections * targets * hidden * inter});
   };

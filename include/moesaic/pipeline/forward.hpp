@@ -61,8 +61,7 @@ status own_shared_rows(B const& ctx, matrix_view<X const> x, forward_plan<L, B>&
 
 /// What follows the router's GEMM, in one piece. Select: select_experts<L> or given_experts<L>.
 template <class L, backend B, class X, class Select>
-status front_in_one(B const& ctx, matrix_view<X const> x, Select const& select, build_dispatch_map const& map,
-                    forward_plan<L, B>& p) {
+status front_in_one(B const& ctx, matrix_view<X const> x, Select const& select, build_dispatch_map const& map, forward_plan<L, B>& p) {
   if constexpr (gathers_own_rows<B, L>) {
     p.routed_x = {p.routed_x.rows, p.map.row_to_slot, L::config.top_k};
     return ctx.front(select, map, p.front_scratch, x, p.routed_x.rows);
@@ -105,7 +104,8 @@ status front(B const& ctx, matrix_view<X const> x, prepared_weights<B, L> const&
   bool const routes = given != given_choice::ids_and_weights;
   constexpr bool router_reads_x = reads_rows_of<B, X>;
   build_dispatch_map const map{p.choice.ids, p.map, valid_tokens};
-  if ((routes && !router_reads_x) || (!is_quantized(format) && !has_own_rows<B, L> && !experts_read<B, L, X>) || c.zero_experts > 0 || c.shared_gated)
+  if ((routes && !router_reads_x) || (!is_quantized(format) && !has_own_rows<B, L> && !experts_read<B, L, X>) || c.zero_experts > 0 ||
+      c.shared_gated)
     if (status const s = widen<X>(ctx, x, p.wide_x, p.wide); !s) return s;
   if (routes) {
     std::conditional_t<router_reads_x, matrix_view<X const>, f32_rows> rows;

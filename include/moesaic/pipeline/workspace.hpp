@@ -90,7 +90,8 @@ requires(fuses_up<B, L>&& L::config.shared_inter > 0) && requires { B::template 
 inline constexpr bool folds_shared<B, L> = B::template folds_shared<L>;
 
 /// Whether B has the front in one piece, front(select, map, scratch[, x, rows[, shared_rows or counters]]) with front_bytes<L>(tokens) of
-/// scratch: the experts are selected unless they are given, the map made, and x quantised where there are rows, as by the backend's gather where they are its own.
+/// scratch: the experts are selected unless they are given, the map made, and x quantised where there are rows, as by the backend's gather
+/// where they are its own.
 template <class B, class L>
 inline constexpr bool fuses_front = false;
 template <class B, class L>

@@ -12,7 +12,8 @@ template status launch_portable_gemm(cudaStream_t, int, gemm_arguments<quantized
 
 template <class Scale, weight_format F, activation_fn A, class Terms>
 using up_of = quantizing_up<up_arguments<activation_format::f32, quantized_rows<Scale>, F, A, Terms>, Scale>;
-template status launch_panel_gemm(cudaStream_t, int, up_of<float, weight_format::e4m3_128x128, activation_fn::swiglu_oai, expert_terms> const&);
+template status launch_panel_gemm(cudaStream_t, int,
+                                  up_of<float, weight_format::e4m3_128x128, activation_fn::swiglu_oai, expert_terms> const&);
 template status launch_panel_gemm(cudaStream_t, int, up_of<std::uint8_t, weight_format::bf16, activation_fn::swiglu, no_terms> const&);
 
 }  // namespace moesaic::inline MOESAIC_ABI::cuda

@@ -56,8 +56,8 @@ __device__ inline void finish_tile([[maybe_unused]] Arguments const& g, [[maybe_
 #pragma unroll 1
     for (int r = thread / 32 * rows_of_warp; r < rows; r += at_once) {
       int const row = r + thread % 32 / source::lanes;
-      detail::quantize_share(source{g.out}, detail::same_row{}, g.hidden, static_cast<int>(g.w.n), tile.row + row, block, thread % source::lanes,
-                             row < rows);
+      detail::quantize_share(source{g.out}, detail::same_row{}, g.hidden, static_cast<int>(g.w.n), tile.row + row, block,
+                             thread % source::lanes, row < rows);
     }
   }
 }

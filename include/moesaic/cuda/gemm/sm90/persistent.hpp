@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <moesaic/cuda/gemm/count_tiles.hpp>
 #include <moesaic/cuda/gemm/sm90/operands.hpp>
 #include <moesaic/cuda/gemm/sm90/row_gather.hpp>
 #include <moesaic/cuda/gemm/sm90/tile.hpp>
-#include <moesaic/cuda/gemm/count_tiles.hpp>
 #include <moesaic/cuda/gemm/tile_walk.hpp>
 #include <moesaic/cuda/ptx/mbarrier.hpp>
 #include <moesaic/cuda/ptx/tma.hpp>

@@ -66,12 +66,17 @@ struct weight_tile {
 /// The tiles in use, with as many stages as shared memory holds.
 using prefill = row_tile<2, 4>;         // 128 rows × 256 columns
 using narrow_prefill = row_tile<1, 6>;  // where columns are no multiple of 256
+MOESAIC_HD constexpr int decode_stages(int tokens, int matrices) { return (tokens == 8 ? 12 : tokens == 64 ? 8 : 10) / matrices; }
+MOESAIC_HD constexpr int short_decode_stages(int tokens, int matrices) {
+  if (tokens == 8) return 6 / matrices;
+  return (matrices == 1 ? 5 : 3) - (tokens == 32 ? 1 : 0);
+}
 /// Of 8 to 64 tokens, those of 8 by the benchmark alone.
 template <int Tokens, int Matrices>
-using decode = weight_tile<Tokens, Matrices, (Tokens == 8 ? 12 : Tokens == 64 ? 8 : 10) / Matrices, 1>;
+using decode = weight_tile<Tokens, Matrices, decode_stages(Tokens, Matrices), 1>;
 /// For a few rounds of tiles; of 8 to 32 tokens.
 template <int Tokens, int Matrices>
-using short_decode = weight_tile<Tokens, Matrices, Tokens == 8 ? 6 / Matrices : Matrices == 1 ? (Tokens == 32 ? 4 : 5) : (Tokens == 32 ? 2 : 3), 2>;
+using short_decode = weight_tile<Tokens, Matrices, short_decode_stages(Tokens, Matrices), 2>;
 
 /// The stage and the parity of the `n`-th K block that goes through a pipeline.
 struct pipeline_place {
