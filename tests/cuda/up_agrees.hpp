@@ -35,7 +35,8 @@ void for_each_up_kernel(int multiprocessors, F const& f) {
   f([=](auto const& g) { return moesaic::cuda::launch_skinny_gemm<skinny_tile<2, 8 / Pieces, Pieces>>(nullptr, multiprocessors, g); });
 }
 
-// … and whichever tile of 128 columns ends last quantises them. `plain`: the hidden rows. Twice, since counters must be zeroed.
+// … and whichever tile of 128 columns ends last quantises them. `plain`: the hidden rows. All kernels count in
+// the same words, zeroed for each, and in none behind them.
 template <class Scale, class Arguments, class Into>
 void expect_bits_of_quantize(stamp::context_type const& ctx, int multiprocessors, gemm_output const& plain, std::int32_t const* row_count,
                              Into const& into) {

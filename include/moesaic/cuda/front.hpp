@@ -78,8 +78,8 @@ status launch_front(cudaStream_t stream, int multiprocessors, Select<L> const& s
   return detail::start_front(stream, grid, select, map, static_cast<std::uint32_t*>(scratch.data), detail::x_stays{});
 }
 
-/// The same, and x [T, H] quantised into E4M3 codes and scales for 128 columns each (semantics/quantize.hpp): to a row for each token, with
-/// counters zeroed …
+/// The same, and x [T, H] quantised into E4M3 codes and scales for 128 columns each (semantics/quantize.hpp): to a row for each token; and
+/// `counters`, 4-byte aligned, become zero …
 template <template <class> class Select, class L, class X, class Scale>
 status launch_front(cudaStream_t stream, int multiprocessors, Select<L> const& select, build_dispatch_map const& map, memory scratch,
                     matrix_view<X const> x, quantized_rows<Scale> const& out, memory counters = {}) {

@@ -15,6 +15,8 @@
 
 namespace moesaic::inline MOESAIC_ABI::cuda {
 
+/// Members enqueue on the stream and may be captured. Errors: device_refused; out_of_range for more than 4096 experts or 2³¹−1 rows. The
+/// same bits in every run.
 struct portable_stages {
   cudaStream_t stream;
   int multiprocessors;
@@ -53,10 +55,12 @@ struct portable_stages {
   static constexpr std::size_t up_counter_bytes(std::int64_t rows, int groups, std::int64_t columns) {
     return counter_bytes(rows, groups, columns);
   }
+  /// Zeroes them, device memory, 4-byte aligned, by a launch of its own.
   status clear(memory counters) const { return start_clear(stream, counters); }
 
-  /// The step up in one launch: gate and up columns of a row meet in one tile, whose epilogue activates and rounds. The bits of its stages.
-  /// With shared_rows the shared expert's rows come first and are multiplied along.
+  /// The step up in one launch: x [rows, H], gathered where it says so, gate and up [E][I, H], to out fp32 [rows, I], rounded to Format.
+  /// Gate and up columns of a row meet in one tile, whose epilogue activates and rounds. The bits of its stages. With shared_rows the
+  /// shared expert's rows come first and are multiplied along.
   template <activation_format Format, class Rows, weight_format F, activation_fn A, class Terms>
   status up(gemm_input<Rows> const& x, weight_matrices<F> const& gate, weight_matrices<F> const& up, std::int32_t const* expert_offsets,
             activation_rule<A, Terms> const& rule, matrix_view<float> out, weight_matrices<F> const* shared_gate = nullptr,
@@ -66,7 +70,8 @@ struct portable_stages {
                                                                         given_or_none(shared_up), shared_rows});
   }
 
-  /// The same, and hidden rows quantised; `out` has them on their way, in fp32. counters: up_counter_bytes, zeroed.
+  /// The same, and hidden rows quantised to E4M3 [rows, I] with scales for 128 columns, the bits of quantize_rows; `out`, 16-byte aligned
+  /// rows, has them on their way, in fp32. counters: up_counter_bytes of device memory, zeroed before each call.
   template <class Rows, weight_format F, activation_fn A, class Terms, class Scale>
   status up_and_quantize(gemm_input<Rows> const& x, weight_matrices<F> const& gate, weight_matrices<F> const& up,
                          std::int32_t const* expert_offsets, activation_rule<A, Terms> const& rule, matrix_view<float> out,
